@@ -1,0 +1,1 @@
+"""What can be built: architectures and search spaces as frozen data."""
