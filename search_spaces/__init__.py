@@ -1,1 +1,37 @@
 """What can be built: architectures and search spaces as frozen data."""
+
+from .automaton import count
+from .block import Block, Head, fixed, register
+from .blocks import (
+    Classifier,
+    Conv,
+    DepthwiseSeparable,
+    DilatedConv,
+    DilatedSeparable,
+    FusedMBConv,
+    HybridDilated,
+    Identity,
+    MBConv,
+    Merge,
+    Pool,
+    Regressor,
+    ResidualBasic,
+    ResidualBottleneck,
+)
+from .choice import Choice, Pick, Repeat, Searchable, decisions, resolve
+from .conditions import NeverFalls, TotalAtMost
+from .errors import ArchscaleError, BadInput, BadSpec, Infeasible, OutOfSpace, Unbuildable
+from .graph import Feature, Graph, Norm, Place, concat, total
+from .moves import crossover, decode, encode, enumerate_members, mutate, neighbours, sample
+from .network import Network, Stage, lower, steps
+from .serialise import from_text, key, load, to_json, to_yaml
+
+__all__ = [
+    "ArchscaleError", "BadInput", "BadSpec", "Block", "Choice", "Classifier", "Conv", "DepthwiseSeparable",
+    "DilatedConv", "DilatedSeparable", "Feature", "FusedMBConv", "Graph", "Head", "HybridDilated", "Identity",
+    "Infeasible", "MBConv", "Merge", "Network", "NeverFalls", "Norm", "OutOfSpace", "Pick", "Place", "Pool",
+    "Regressor", "Repeat", "ResidualBasic", "ResidualBottleneck", "Searchable", "Stage", "TotalAtMost",
+    "Unbuildable", "concat", "count", "crossover", "decisions", "decode", "encode", "enumerate_members", "fixed",
+    "from_text", "key", "load", "lower", "mutate", "neighbours", "register", "resolve", "sample", "steps",
+    "to_json", "to_yaml", "total",
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""What a block is, and the register that makes one usable by name in YAML, spaces and interpreters.
+
+A new block is one frozen dataclass: `@register class MyBlock(Block)` with searchable fields and a `lower`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
+from .choice import Choice, Searchable
+from .data import ByKind, Data
+from .errors import BadSpec
+from .graph import Feature, Place
+from .layers import ACTIVATIONS
+
+Whole = Annotated[int, Field(ge=1, le=2**31)]
+Amount = Annotated[Whole | tuple[Whole, ...], ByKind()]  # the same along each axis, or one number an axis
+Ratio = Annotated[float, Field(ge=0, le=64, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+ActivationName = Annotated[str, Field(pattern=f"^({'|'.join(ACTIVATIONS)}|none)$")]
+
+T = TypeVar("T")
+BlockT = TypeVar("BlockT", bound="Block")
+REGISTER: dict[str, type[Block]] = {}
+
+
+class Block(Data):
+    """Something that lowers to layers; subclasses are frozen keyword-only dataclasses with searchable fields."""
+
+    __slots__ = ()
+    tagged = True
+
+    def lower(self, place: Place) -> Feature:
+        """Write this block's layers at a place and return its output; `Unbuildable` where they do not fit.
+
+        Called on resolved blocks only: no field holds a `Choice`.
+        """
+        raise NotImplementedError
+
+    def reads(self) -> tuple[str, ...]:
+        """Name the taps this block reads; the place then holds just these."""
+        return ()
+
+    def memory(self) -> int:
+        """Return how many of the newest features this block reads: 1, or 2 for a cell with two inputs."""
+        return 1
+
+
+class Head(Block):
+    """A block that ends a network: its width is its own."""
+
+    __slots__ = ()
+
+
+def register(block: type[BlockT]) -> type[BlockT]:
+    """Make a block usable by its class name; equal names from two modules are refused.
+
+    Use it as a decorator above `@dataclass(frozen=True, slots=True, kw_only=True)`.
+    """
+    if not is_dataclass(block):
+        raise BadSpec(f"{block.__name__}: a block must be a dataclass; put @register above @dataclass(...)")
+    known = REGISTER.get(block.__name__)
+    if known is not None and known.__module__ != block.__module__:
+        raise BadSpec(f"{block.__name__}: the name is taken by a block of {known.__module__}; choose another")
+    REGISTER[block.__name__] = block
+    return block
+
+
+def fixed(value: Searchable[T]) -> T:
+    """Narrow a searchable field to its value; `BadSpec` where a choice was left open."""
+    if isinstance(value, Choice):
+        raise BadSpec(f"got {value!r}, expected a value; resolve the space before it is lowered")
+    return value

@@ -1,0 +1,111 @@
+"""What makes a space sound: options that cannot be confused, ties that agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from itertools import combinations
+
+from .choice import LEAVES, Choice, Pick, Repeat, layout
+from .errors import BadSpec
+
+
+def check_choices(space: object) -> None:
+    """Raise `BadSpec`, with the path, where options overlap or choices tied by name differ."""
+    ties: dict[str, tuple[Choice[object], str]] = {}
+    for path, node in combinators(space):
+        if isinstance(node, Repeat):
+            _check_count(node, path)
+            continue
+        _check_apart(node.options, path)
+        if isinstance(node, Choice) and node.name is not None:
+            first, where = ties.setdefault(node.name, (node, path))
+            if first.options != node.options:
+                raise BadSpec(
+                    f"{path}: choices tied as {node.name!r} must have the same options; got {node.options}, "
+                    f"expected {first.options} as at {where}"
+                )
+
+
+def combinators(
+    node: object, path: str = ""
+) -> Iterator[tuple[str, Choice[object] | Pick[object] | Repeat[object]]]:
+    """Yield (path, combinator) for every `Choice`, `Repeat` and `Pick` below `node`, outer before inner."""
+    if isinstance(node, Choice | Pick | Repeat):
+        yield path, node
+    for part, child in children(node):
+        yield from combinators(child, (path + part).removeprefix("."))
+
+
+def children(node: object) -> Iterator[tuple[str, object]]:
+    """Yield (path part, child) of one node."""
+    match node:
+        case Choice() | Pick():
+            yield from ((f"{{{i}}}", option) for i, option in enumerate(node.options))
+        case Repeat():
+            yield ".count", node.count
+            yield ("[*]" if node.independent else ".item"), node.item
+        case tuple():
+            yield from ((f"[{i}]", item) for i, item in enumerate(node))
+        case _ if type(node) in LEAVES:
+            return
+        case _:
+            yield from ((f".{name}", getattr(node, name)) for name in layout(type(node))[0])
+
+
+def overlap(a: object, b: object) -> bool:
+    """Tell whether some spec can come from both; ties are not considered, so it errs towards True."""
+    for one, other in ((a, b), (b, a)):
+        if isinstance(one, Choice):
+            return any(overlap(option, other) for option in one.options)
+    for one, other in ((a, b), (b, a)):
+        if isinstance(one, Repeat):
+            return _overlap_repeat(one, other)
+        if isinstance(one, Pick):
+            return _overlap_pick(one, other)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(overlap, a, b))
+    if type(a) is not type(b):
+        return False
+    if is_dataclass(a):
+        return all(overlap(getattr(a, n), getattr(b, n)) for n in layout(type(a))[0])
+    return a == b
+
+
+def _overlap_repeat(repeat: Repeat[object], other: object) -> bool:
+    if isinstance(other, Repeat):
+        return overlap(repeat.count, other.count) and overlap(repeat.item, other.item)
+    if isinstance(other, Pick):
+        return overlap(repeat.count, other.k)
+    if not isinstance(other, tuple):
+        return False
+    return overlap(repeat.count, len(other)) and all(overlap(repeat.item, item) for item in other)
+
+
+def _overlap_pick(pick: Pick[object], other: object) -> bool:
+    if isinstance(other, Pick):
+        return pick.k == other.k and any(overlap(a, b) for a in pick.options for b in other.options)
+    if not isinstance(other, tuple):
+        return False
+    return len(other) == pick.k and all(any(overlap(o, item) for o in pick.options) for item in other)
+
+
+def _check_apart(options: tuple[object, ...], path: str) -> None:
+    for (i, a), (j, b) in combinations(enumerate(options), 2):
+        if overlap(a, b):
+            raise BadSpec(
+                f"{path}: options {i} and {j} overlap ({_short(a)} and {_short(b)}); expected options that "
+                "no architecture can come from twice; remove or narrow one of them"
+            )
+
+
+def _check_count(repeat: Repeat[object], path: str) -> None:
+    counts = repeat.count.options if isinstance(repeat.count, Choice) else (repeat.count,)
+    for count in counts:
+        if type(count) is not int or count < 1:
+            raise BadSpec(f"{path}.count: got {count!r}, expected a whole number of layers, at least 1")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

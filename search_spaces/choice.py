@@ -1,0 +1,267 @@
+"""Three combinators and the one walk: a search space is an architecture with `Choice` in some fields.
+
+A node is a frozen dataclass, a tuple, a scalar, or one of the combinators `Choice`, `Repeat`, `Pick`.
+A path names a decision: `stages[1].blocks[2]{1}.kernel` is the kernel inside option 1 of the third layer.
+Tied choices share the path `@name`. The same path always has the same options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache, lru_cache
+from itertools import combinations
+from typing import Annotated, Generic, TypeVar, cast
+
+from .data import ByKind
+from .errors import BadSpec, OutOfSpace
+
+T = TypeVar("T")
+SpaceT = TypeVar("SpaceT")
+Choose = Callable[[str, tuple[object, ...]], int]
+Decisions = dict[str, int]
+SPACE_ONLY = {"space_only": True}  # metadata of fields that a resolved spec does not carry
+LEAVES = frozenset({int, float, bool, str, type(None)})
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Choice(Generic[T]):
+    """One of several options; choices of equal `name` are tied and always take the same option.
+
+    >>> Choice(3, 5, 7).options
+    (3, 5, 7)
+    """
+
+    options: tuple[T, ...]
+    name: str | None
+
+    def __init__(self, *options: T, name: str | None = None) -> None:
+        if not options:
+            raise BadSpec("Choice: got no options, expected at least one; give the values to choose from")
+        object.__setattr__(self, "options", options)
+        object.__setattr__(self, "name", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat(Generic[T]):
+    """A tuple of `count` items: all alike, or each choosing for itself where `independent`."""
+
+    item: T | Choice[T]
+    count: int | Choice[int]
+    independent: bool = False
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Pick(Generic[T]):
+    """A tuple of `k` different options in their stated order, such as a node's 2 of n input edges."""
+
+    k: int
+    options: tuple[T, ...]
+
+    def __init__(self, k: int, *options: T) -> None:
+        if not 1 <= k <= len(options):
+            raise BadSpec(f"Pick: got k={k} of {len(options)} options, expected 1 <= k <= {len(options)}")
+        object.__setattr__(self, "k", k)
+        object.__setattr__(self, "options", options)
+
+
+Searchable = Annotated[T | Choice[T], ByKind()]
+
+
+def resolve(space: SpaceT, choose: Choose) -> SpaceT:
+    """Return the member of `space` that `choose(path, options) -> index` describes.
+
+    `choose` is asked once a decision, outer before inner, a repeat's count before its items; a tied
+    choice is asked once. Fields that only a space has (its conditions) are emptied.
+    """
+    ties: Decisions = {}
+
+    def ask(choice: Choice[object], path: str) -> int:
+        if choice.name is None:
+            return choose(path, choice.options)
+        if choice.name not in ties:
+            ties[choice.name] = choose("@" + choice.name, choice.options)
+        return ties[choice.name]
+
+    def walk(node: object, path: str) -> object:
+        kind = type(node)
+        if kind in LEAVES:
+            return node
+        if kind is Choice:
+            choice = cast("Choice[object]", node)
+            index = ask(choice, path)
+            option = choice.options[index]
+            return option if type(option) in LEAVES else walk(option, f"{path}{{{index}}}")
+        if kind is Repeat:
+            return walk_repeat(cast("Repeat[object]", node), path)
+        if kind is Pick:
+            pick = cast("Pick[object]", node)
+            chosen = picks(pick)[choose(path, picks(pick))]
+            return tuple(walk(pick.options[i], f"{path}{{{i}}}") for i in chosen)
+        if kind is tuple:
+            items = cast("tuple[object, ...]", node)
+            return tuple([walk(item, f"{path}[{i}]") for i, item in enumerate(items)])
+        return walk_fields(node, path)
+
+    def walk_repeat(repeat: Repeat[object], path: str) -> tuple[object, ...]:
+        count = cast(int, walk(repeat.count, path + ".count"))
+        if repeat.independent:
+            return tuple([walk(repeat.item, f"{path}[{i}]") for i in range(count)])
+        return (walk(repeat.item, path + ".item"),) * count
+
+    def walk_fields(node: object, path: str) -> object:
+        names, blanks = layout(type(node))
+        olds = [getattr(node, name) for name in names]
+        news = [
+            old if type(old) in LEAVES else walk(old, f"{path}.{name}" if path else name)
+            for name, old in zip(names, olds, strict=True)
+        ]
+        for position, blank in blanks:
+            news[position] = blank
+        if all(map(_is, olds, news)):
+            return node
+        return rebuilt(node, names, news)
+
+    return cast(SpaceT, walk(space, ""))
+
+
+def decisions(space: object, spec: object) -> Decisions:
+    """Return the decisions, path -> option index, that make `spec` of `space`: the inverse of `resolve`.
+
+    Raises `OutOfSpace` with the path of what the space cannot produce.
+    """
+    found: Decisions = {}
+    _match(space, spec, "", found)
+    return found
+
+
+def from_decisions(space: SpaceT, chosen: Mapping[str, int]) -> SpaceT:
+    """Resolve `space` by a mapping path -> option index that holds every active decision."""
+    return resolve(space, lambda path, _: chosen[path])
+
+
+@lru_cache(maxsize=1024)
+def picks(pick: Pick[object]) -> tuple[tuple[int, ...], ...]:
+    """List the index combinations a `Pick` chooses among, in lexicographic order."""
+    return tuple(combinations(range(len(pick.options)), pick.k))
+
+
+@cache
+def layout(kind: type) -> tuple[tuple[str, ...], tuple[tuple[int, object], ...]]:
+    """Return a node class's field names, and (position, blank) of the fields that only a space has."""
+    if not is_dataclass(kind):
+        raise BadSpec(f"got {kind.__name__}, expected a dataclass, tuple, number, text, Choice, Repeat or Pick")
+    declared = fields(kind)
+    blanks = [(i, f.default) for i, f in enumerate(declared) if f.metadata.get("space_only")]
+    assert all(blank is not MISSING for _, blank in blanks)
+    return tuple(f.name for f in declared), tuple(blanks)
+
+
+def rebuilt(node: object, names: tuple[str, ...], values: list[object]) -> object:
+    """Copy a frozen node with other field values, past its constructor: they were checked with the space."""
+    copy = object.__new__(type(node))
+    for name, value in zip(names, values, strict=True):
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+def _is(a: object, b: object) -> bool:
+    return a is b
+
+
+def _match(node: object, value: object, path: str, found: Decisions) -> None:
+    match node:
+        case Choice():
+            _match_choice(node, value, path, found)
+        case Repeat():
+            _match_repeat(node, value, path, found)
+        case Pick():
+            _match_pick(node, value, path, found)
+        case tuple():
+            if not isinstance(value, tuple) or len(value) != len(node):
+                raise _out(path, value, f"{len(node)} items")
+            for i, (item, part) in enumerate(zip(node, value, strict=True)):
+                _match(item, part, f"{path}[{i}]", found)
+        case _ if type(node) in LEAVES:
+            if type(value) is not type(node) or value != node:
+                raise _out(path, value, repr(node))
+        case _:
+            _match_fields(node, value, path, found)
+
+
+def _match_fields(node: object, value: object, path: str, found: Decisions) -> None:
+    if type(value) is not type(node):
+        raise _out(path, value, type(node).__name__)
+    names, blanks = layout(type(node))
+    skipped = {position for position, _ in blanks}
+    for position, name in enumerate(names):
+        if position not in skipped:
+            inner = f"{path}.{name}" if path else name
+            _match(getattr(node, name), getattr(value, name), inner, found)
+
+
+def _match_choice(choice: Choice[object], value: object, path: str, found: Decisions) -> None:
+    failures = []
+    for index, option in enumerate(choice.options):
+        trial = dict(found)
+        try:
+            _match(option, value, f"{path}{{{index}}}", trial)
+        except OutOfSpace as failure:
+            failures.append((option, failure))
+            continue
+        found.clear()
+        found.update(trial)
+        _record(choice, index, path, value, found)
+        return
+    alike = [failure for option, failure in failures if type(option) is type(value) and is_dataclass(option)]
+    raise alike[0] if len(alike) == 1 else _out(path, value, "one of " + ", ".join(map(_brief, choice.options)))
+
+
+def _record(choice: Choice[object], index: int, path: str, value: object, found: Decisions) -> None:
+    key = path if choice.name is None else "@" + choice.name
+    if found.setdefault(key, index) != index:
+        tied = _brief(choice.options[found[key]])
+        raise _out(path, value, f"{tied}, the value already taken by the choices tied as {choice.name!r}")
+
+
+def _match_repeat(repeat: Repeat[object], value: object, path: str, found: Decisions) -> None:
+    if not isinstance(value, tuple):
+        raise _out(path, value, "a tuple of layers")
+    _match(repeat.count, len(value), path + ".count", found)
+    if repeat.independent:
+        for i, part in enumerate(value):
+            _match(repeat.item, part, f"{path}[{i}]", found)
+        return
+    if any(part != value[0] for part in value):
+        raise _out(path, value, "layers all alike (the space repeats one item)")
+    _match(repeat.item, value[0], path + ".item", found)
+
+
+def _match_pick(pick: Pick[object], value: object, path: str, found: Decisions) -> None:
+    if not isinstance(value, tuple) or len(value) != pick.k:
+        raise _out(path, value, f"{pick.k} of the {len(pick.options)} options")
+    for index, chosen in enumerate(picks(pick)):
+        trial = dict(found)
+        try:
+            for i, part in zip(chosen, value, strict=True):
+                _match(pick.options[i], part, f"{path}{{{i}}}", trial)
+        except OutOfSpace:
+            continue
+        found.clear()
+        found.update(trial)
+        found[path] = index
+        return
+    raise _out(path, value, f"{pick.k} of " + ", ".join(map(_brief, pick.options)))
+
+
+def _out(path: str, got: object, expected: str) -> OutOfSpace:
+    return OutOfSpace(
+        f"{path or 'spec'}: got {_brief(got)}, expected {expected}; was this spec written for another space?"
+    )
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, tuple):
+        text = f"{len(value)} items ({', '.join(sorted({_brief(v) for v in value}))})"
+        return text if len(text) < 80 else f"{len(value)} items"
+    return type(value).__name__ if is_dataclass(value) and not isinstance(value, type) else repr(value)

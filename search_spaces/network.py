@@ -1,0 +1,136 @@
+"""A network as data, and how it lowers: block by block, so that equal blocks are worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
+from .block import Amount, Block, Head, Whole, fixed
+from .check import check_choices
+from .choice import SPACE_ONLY, Choice, Repeat, Searchable
+from .conditions import Condition
+from .data import ByKind, Data
+from .errors import BadSpec, Unbuildable
+from .graph import Graph, Node, Place, Tracer, per_axis
+from .layers import Axes, Shape
+
+T = TypeVar("T")
+Blocks = Annotated[
+    Annotated[tuple[Searchable[Block], ...], Field(min_length=1)] | Repeat[Block] | Choice[Repeat[Block]], ByKind()
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(Data):
+    """A run of blocks of one width; only the first strides."""
+
+    blocks: Blocks
+    width: Searchable[Whole]
+    stride: Searchable[Amount] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network(Data):
+    """An architecture, or a space of them where fields hold `Choice`: input, stem, stages, head.
+
+    `input` is `(channels, *spatial)`. The stem is a stage that scaling does not deepen. `conditions` hold
+    over members and are not part of one. Building one checks every field; `BadSpec` names the path.
+    """
+
+    input: Annotated[tuple[Searchable[Whole], ...], Field(min_length=2, max_length=4)]
+    stages: Annotated[tuple[Searchable[Stage], ...], Field(min_length=1)]
+    head: Searchable[Head]
+    stem: Searchable[Stage] | None = None
+    conditions: tuple[Condition, ...] = field(default=(), metadata=SPACE_ONLY)
+
+    def __post_init__(self) -> None:
+        from .schema import checked_fields  # the schema is built from this class
+
+        for name, value in checked_fields(self).items():
+            object.__setattr__(self, name, value)
+        check_choices(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One block of a network where it stands: its graph reads `sources`, numbers of earlier steps (-1: the input)."""
+
+    name: str
+    block: Block
+    graph: Graph
+    sources: tuple[int, ...]
+
+
+def steps(network: Network) -> tuple[Step, ...]:
+    """Lower a resolved network block by block; `Unbuildable` names the block that does not fit."""
+    shapes: list[Shape] = [tuple(fixed(n) for n in network.input)]
+    taps: dict[str, int] = {}
+    done: list[Step] = []
+    for name, block, width, stride, closes in _places(network):
+        last = len(done) - 1
+        recent = tuple(max(last - back, -1) for back in range(block.memory()))
+        sources = recent + tuple(_tap(taps, tap, name) for tap in block.reads())
+        try:
+            graph = block_graph(block, tuple(shapes[s + 1] for s in sources), width, stride)
+        except Unbuildable as error:
+            raise Unbuildable(f"{name} ({type(block).__name__}): {error}") from None
+        done.append(Step(name, block, graph, sources))
+        shapes.append(graph.shape(graph.output))
+        if closes:
+            taps[closes] = len(done) - 1
+    return tuple(done)
+
+
+def lower(network: Network) -> Graph:
+    """Return the one graph of a resolved network; node names are `stages.0.blocks.1.depthwise` and so on."""
+    nodes: list[Node] = []
+    outputs = {-1: 0}
+    for number, step in enumerate(steps(network)):
+        places = [outputs[s] for s in step.sources]
+        offset = 1 + len(nodes) - len(step.graph.inputs)
+        value = lambda v, p=places, o=offset: p[v] if v < len(p) else v + o  # noqa: E731
+        nodes += [
+            Node(n.layer, tuple(map(value, n.sources)), n.shape, f"{step.name}.{n.name}") for n in step.graph.nodes
+        ]
+        outputs[number] = value(step.graph.output)
+    return Graph((tuple(fixed(n) for n in network.input),), tuple(nodes), outputs[max(outputs)])
+
+
+@lru_cache(maxsize=65536)
+def block_graph(block: Block, shapes: tuple[Shape, ...], width: int, stride: Amount) -> Graph:
+    """Lower one resolved block at a place; the shapes are the newest features', then the taps'."""
+    tracer = Tracer(shapes)
+    features = tracer.features()
+    recent = block.memory()
+    place = Place(
+        inputs=features[:recent],
+        width=width,
+        stride=per_axis(stride, len(shapes[0]) - 1),
+        taps=dict(zip(block.reads(), features[recent:], strict=True)),
+    )
+    return tracer.finish(block.lower(place))
+
+
+def _places(network: Network) -> Iterator[tuple[str, Block, int, Amount, str | None]]:
+    """Yield (name, block, width, stride, name of the tap it closes) in order."""
+    named = [] if network.stem is None else [("stem", network.stem)]
+    named += [(f"stages.{i}", stage) for i, stage in enumerate(network.stages)]
+    for name, open_stage in named:
+        stage = fixed(open_stage)
+        blocks = stage.blocks
+        if not isinstance(blocks, tuple):
+            raise BadSpec(f"{name}.blocks: got {type(blocks).__name__}, expected a tuple; resolve the space first")
+        for i, block in enumerate(blocks):
+            stride = fixed(stage.stride) if i == 0 else 1
+            yield f"{name}.blocks.{i}", fixed(block), fixed(stage.width), stride, name if i == len(blocks) - 1 else None
+    yield "head", fixed(network.head), 1, 1, None
+
+
+def _tap(taps: dict[str, int], tap: str, name: str) -> int:
+    if tap not in taps:
+        raise Unbuildable(f"{name}: got tap {tap!r}, expected an earlier stage: {', '.join(taps) or 'none so far'}")
+    return taps[tap]

@@ -1,0 +1,102 @@
+"""What several blocks are made of; also for blocks of your own."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .block import Amount, fixed
+from .choice import Searchable
+from .graph import Feature, Norm, Place
+
+
+class Styled(Protocol):
+    """A block that says which norm it uses."""
+
+    @property
+    def norm(self) -> Searchable[Norm]: ...
+
+
+class Activated(Styled, Protocol):
+    """A block that says which norm and activation it uses."""
+
+    @property
+    def act(self) -> Searchable[str]: ...
+
+
+def conv_norm(
+    block: Styled,
+    x: Feature,
+    out: int,
+    kernel: Searchable[Amount],
+    *,
+    stride: Amount = 1,
+    dilation: Searchable[Amount] = 1,
+    groups: Searchable[int] = 1,
+    name: str = "conv",
+) -> Feature:
+    """Convolve and normalise; the convolution has a bias only where no norm follows."""
+    norm = fixed(block.norm)
+    y = x.conv(
+        out,
+        fixed(kernel),
+        stride=stride,
+        dilation=fixed(dilation),
+        groups=fixed(groups),
+        bias=norm.kind == "none",
+        name=name,
+    )
+    return y.norm(norm, name=f"{name}_norm")
+
+
+def conv_norm_act(
+    block: Activated,
+    x: Feature,
+    out: int,
+    kernel: Searchable[Amount],
+    *,
+    stride: Amount = 1,
+    dilation: Searchable[Amount] = 1,
+    groups: Searchable[int] = 1,
+    name: str = "conv",
+) -> Feature:
+    """Convolve, normalise, activate."""
+    y = conv_norm(block, x, out, kernel, stride=stride, dilation=dilation, groups=groups, name=name)
+    return y.act(fixed(block.act), name=f"{name}_act")
+
+
+def squeeze_excite(x: Feature, squeezed: int, act: Searchable[str], *, gate: str = "sigmoid") -> Feature:
+    """Weigh each channel by what the whole map holds (Hu et al. 2018)."""
+    y = x.adaptive_pool(name="se_pool")
+    y = y.conv(squeezed, bias=True, name="se_reduce").act(fixed(act), name="se_act")
+    return x * y.conv(x.channels, bias=True, name="se_expand").act(gate, name="se_gate")
+
+
+def with_residual(x: Feature, y: Feature) -> Feature:
+    """Add the input where shapes agree."""
+    return x + y if x.shape == y.shape else y
+
+
+def projected(block: Styled, x: Feature, place: Place) -> Feature:
+    """Return the input as it is, or through a strided 1x1 convolution where the place demands another shape."""
+    if x.channels == place.width and not place.strides:
+        return x
+    return conv_norm(block, x, place.width, 1, stride=place.stride, name="shortcut")
+
+
+def pooled_scores(
+    block: Activated,
+    place: Place,
+    outputs: Searchable[int],
+    *,
+    width: Searchable[int] | None,
+    dropout: Searchable[float],
+) -> Feature:
+    """Widen where asked, pool over all positions, drop, and weigh densely."""
+    x = place.input
+    x = x if width is None else conv_norm_act(block, x, fixed(width), 1, name="widen")
+    return x.adaptive_pool().flatten().dropout(fixed(dropout)).linear(fixed(outputs))
+
+
+def scaled(channels: int, ratio: Searchable[float]) -> int:
+    """Return `channels * ratio` rounded down, at least 1."""
+    return max(1, int(channels * fixed(ratio)))
