@@ -1,7 +1,7 @@
 """What can be built: architectures and search spaces as frozen data."""
 
 from .automaton import count
-from .block import Block, Head, fixed, register
+from .block import Block, Head, fixed
 from .blocks import (
     Classifier,
     Conv,
@@ -20,6 +20,7 @@ from .blocks import (
 )
 from .choice import Choice, Pick, Repeat, Searchable, decisions, resolve
 from .conditions import NeverFalls, TotalAtMost
+from .data import register
 from .errors import ArchscaleError, BadInput, BadSpec, Infeasible, OutOfSpace, Unbuildable
 from .graph import Feature, Graph, Norm, Place, concat, total
 from .moves import crossover, decode, encode, enumerate_members, mutate, neighbours, sample

@@ -5,9 +5,7 @@ A new block is one frozen dataclass: `@register class MyBlock(Block)` with searc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import is_dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -24,15 +22,14 @@ Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 ActivationName = Annotated[str, Field(pattern=f"^({'|'.join(ACTIVATIONS)}|none)$")]
 
 T = TypeVar("T")
-BlockT = TypeVar("BlockT", bound="Block")
-REGISTER: dict[str, type[Block]] = {}
 
 
 class Block(Data):
     """Something that lowers to layers; subclasses are frozen keyword-only dataclasses with searchable fields."""
 
     __slots__ = ()
-    tagged = True
+    tagged: ClassVar[bool] = True
+    open: ClassVar[bool] = True
 
     def lower(self, place: Place) -> Feature:
         """Write this block's layers at a place and return its output; `Unbuildable` where they do not fit.
@@ -54,20 +51,7 @@ class Head(Block):
     """A block that ends a network: its width is its own."""
 
     __slots__ = ()
-
-
-def register(block: type[BlockT]) -> type[BlockT]:
-    """Make a block usable by its class name; equal names from two modules are refused.
-
-    Use it as a decorator above `@dataclass(frozen=True, slots=True, kw_only=True)`.
-    """
-    if not is_dataclass(block):
-        raise BadSpec(f"{block.__name__}: a block must be a dataclass; put @register above @dataclass(...)")
-    known = REGISTER.get(block.__name__)
-    if known is not None and known.__module__ != block.__module__:
-        raise BadSpec(f"{block.__name__}: the name is taken by a block of {known.__module__}; choose another")
-    REGISTER[block.__name__] = block
-    return block
+    open: ClassVar[bool] = True
 
 
 def fixed(value: Searchable[T]) -> T:

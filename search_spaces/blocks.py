@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .block import ActivationName, Amount, Block, Head, Rate, Ratio, Whole, fixed, register
+from .block import ActivationName, Amount, Block, Head, Rate, Ratio, Whole, fixed
 from .choice import Searchable
+from .data import register
 from .graph import Feature, Norm, Place, concat
 from .parts import conv_norm, conv_norm_act, pooled_scores, projected, scaled, squeeze_excite, with_residual
 

@@ -16,10 +16,9 @@ from typing import Annotated, TypeVar, Union, get_args, get_origin, get_type_hin
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
-from .block import REGISTER, Block, Head
 from .check import check_choices
 from .choice import Choice, Pick, Repeat, Searchable
-from .data import Data
+from .data import REGISTER, Data, registered
 from .errors import BadSpec
 
 T = TypeVar("T")
@@ -30,7 +29,7 @@ _BUILDING: set[type] = set()
 def build(kind: type[T], value: object) -> T:
     """Return a checked, normalised `kind` from an object or from what a file says; `BadSpec` names the path."""
     try:
-        node = _adapter(kind, len(REGISTER)).validate_python(value)
+        node = _adapter(kind, registered()).validate_python(value)
     except ValidationError as error:
         raise BadSpec(explain(error)) from None
     check_choices(node)
@@ -40,7 +39,7 @@ def build(kind: type[T], value: object) -> T:
 def checked_fields(node: Data) -> dict[str, object]:
     """Return a node's fields, checked and normalised; for constructors."""
     try:
-        checked = _fields_adapter(type(node), len(REGISTER)).validate_python(_as_mapping(node))
+        checked = _fields_adapter(type(node), registered()).validate_python(_as_mapping(node))
     except ValidationError as error:
         raise BadSpec(explain(error)) from None
     return dict(checked)
@@ -93,9 +92,9 @@ def _strict(schema: Callable[[GetCoreSchemaHandler], CoreSchema]) -> TypeAdapter
 
 
 def data_schema(cls: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """Return the schema of a node class; of `Block` and `Head`, that of every registered one by its `type`."""
-    if cls in (Block, Head):
-        return _block_schema(cls, handler)
+    """Return the schema of a node class; of an open base, that of every class registered below it, by its `type`."""
+    if cls.__dict__.get("open"):
+        return _open_schema(cls, handler)
     ref = f"data:{cls.__module__}.{cls.__qualname__}"
     if cls in _BUILDING:
         return core_schema.definition_reference_schema(ref)
@@ -107,13 +106,13 @@ def data_schema(cls: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
     return _converted(cls, inner, lambda values: _made(cls, values), ref=ref)
 
 
-def _block_schema(base: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
+def _open_schema(base: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
     ref = f"data:{base.__name__}"
     if base in _BUILDING:
         return core_schema.definition_reference_schema(ref)
     _BUILDING.add(base)
     try:
-        known = {name: cls for name, cls in REGISTER.items() if issubclass(cls, Head) == (base is Head)}
+        known = dict(REGISTER.get(base, {}))
         arms = {f"<{name}>": handler.generate_schema(cls) for name, cls in known.items()}
     finally:
         _BUILDING.discard(base)
