@@ -1,0 +1,10 @@
+"""Datasets in memory and batched augmentation.
+
+What is handed on here are descriptions, which load neither torch nor numpy. `nas.data.load` reads arrays,
+`nas.data.device` moves them to where a model trains.
+"""
+
+from .augment import Augmentation, Crop, Cutout, Flip
+from .spec import ArrayKeys, DataSpec
+
+__all__ = ["ArrayKeys", "Augmentation", "Crop", "Cutout", "DataSpec", "Flip"]
