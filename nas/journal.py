@@ -125,8 +125,11 @@ class Journal:
         """What `create` was given: the settings that a resumed study must share."""
         return header_of(self._events)
 
-    def append(self, event_type: str, payload: Mapping[str, Json]) -> Event:
+    def append(self, event_type: str, payload: Mapping[str, Json], *, durable: bool = True) -> Event:
         """Record an event and return it as it will be read back; on disk, fsynced, when this returns.
+
+        One that is not `durable` outlives this process but, until the next durable one, not a loss of power:
+        for what is worked out again from the events before it, never for an outcome.
 
         Raises BadInput when the payload is not strict JSON: nothing is written and the journal goes on.
         Raises StorageError when the disk refuses or the journal is no longer ours: this object is finished.
@@ -141,7 +144,8 @@ class Journal:
         try:
             if self._disk.write(self._descriptor, line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._disk.fsync(self._descriptor)
+            if durable:
+                self._disk.fsync(self._descriptor)
         except OSError as error:
             self._take_back()
             why = error.strerror or error

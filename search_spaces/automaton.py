@@ -10,9 +10,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple
 
-from .choice import LEAVES, Choice, Decisions, Pick, Repeat, layout, picks
+from .choice import LEAVES, Choice, Decisions, Pick, Repeat, Same, layout, picks
 from .conditions import Condition, reads
 
 Value = int | float
@@ -40,7 +40,16 @@ class See:
 
 
 Cell = Ask | See | None
+Place = tuple[Ask | None, State]  # the next decision, or None at the end, and what is carried along
 NO_NAMES: frozenset[str] = frozenset()
+
+
+class Fork(NamedTuple):
+    """A decision in one state: ways to finish after each option, options that have any, where each leads."""
+
+    ways: tuple[int, ...]
+    live: tuple[int, ...]
+    nexts: tuple[Place | None, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -49,15 +58,16 @@ class Automaton:
 
     start: Cell
     conditions: tuple[Condition, ...]
-    known: dict[tuple[Cell, State], int] = field(default_factory=dict)
+    known: dict[Place, int] = field(default_factory=dict)
+    forks: dict[Place, Fork] = field(default_factory=dict)
 
     @property
     def begin(self) -> State:
         """The state before the first decision."""
         return ((), tuple(condition.begin() for condition in self.conditions))
 
-    def after(self, cell: Ask, state: State, option: int) -> tuple[Cell, State] | None:
-        """Return where an option leads, past all that conditions read; None where it breaks a tie or condition."""
+    def after(self, cell: Ask, state: State, option: int) -> Place | None:
+        """Return where an option leads, past what conditions read; None where a tie or condition breaks."""
         ties, folds = state
         following = cell.nexts[option]
         if cell.name is not None:
@@ -67,7 +77,7 @@ class Automaton:
             ties = tuple(sorted({**dict(ties), cell.name: option}.items()))
         return self.settle(following, (ties, folds))
 
-    def settle(self, cell: Cell, state: State) -> tuple[Cell, State] | None:
+    def settle(self, cell: Cell, state: State) -> Place | None:
         """Fold in the values up to the next decision and forget ties that nothing ahead reads."""
         ties, folds = state
         while isinstance(cell, See):
@@ -81,7 +91,7 @@ class Automaton:
             ties = tuple(pair for pair in ties if pair[0] in ahead)
         return cell, (ties, folds)
 
-    def ways(self, cell: Cell, state: State) -> int:
+    def ways(self, cell: Ask | None, state: State) -> int:
         """Count the ways to finish, exactly, without recursion however long the space."""
         if cell is None:
             return 1
@@ -92,35 +102,41 @@ class Automaton:
                 todo.pop()
                 continue
             branches = [b for i in range(len(here[0].nexts)) if (b := self.after(*here, i)) is not None]
-            missing = [b for b in branches if b[0] is not None and b not in self.known]
+            missing = [(ask, s) for ask, s in branches if ask is not None and (ask, s) not in self.known]
             if missing:
-                todo += cast("list[tuple[Ask, State]]", missing)
+                todo += missing
                 continue
             self.known[here] = sum(1 if b[0] is None else self.known[b] for b in branches)
             todo.pop()
         return self.known[cell, state]
 
-    def root(self) -> tuple[Cell, State] | None:
+    def root(self) -> Place | None:
         """Return the first decision, or None where the fixed parts already break a condition."""
         return self.settle(self.start, self.begin)
 
-    def walk(self, pick: Callable[[list[int]], int]) -> Decisions:
-        """Follow one member's decisions: `pick(ways to finish per option) -> option`; 0 ways is a dead end."""
+    def fork(self, cell: Ask, state: State) -> Fork:
+        """Return what the options of a decision lead to, worked out once for each state."""
+        known = self.forks.get((cell, state))
+        if known is None:
+            nexts = tuple(self.after(cell, state, i) for i in range(len(cell.nexts)))
+            ways = tuple(0 if following is None else self.ways(*following) for following in nexts)
+            known = self.forks[cell, state] = Fork(ways, tuple(i for i, n in enumerate(ways) if n), nexts)
+        return known
+
+    def walk(self, pick: Callable[[Fork], int]) -> Decisions:
+        """Follow one member's decisions; `pick` names a live option of each fork."""
         place, found = self.root(), Decisions()
-        while place is not None and place[0] is not None:
-            cell, state = cast("tuple[Ask, State]", place)
-            branches = [self.after(cell, state, i) for i in range(len(cell.nexts))]
-            option = pick([0 if b is None else self.ways(*b) for b in branches])
-            found.setdefault(cell.path, option)
-            place = branches[option]
+        while place is not None and (cell := place[0]) is not None:
+            fork = self.fork(cell, place[1])
+            option = found.setdefault(cell.path, pick(fork))
+            place = fork.nexts[option]
         return found
 
     def accepts(self, chosen: Decisions) -> bool:
         """Tell whether decisions that the choices allow also keep the conditions."""
         place = self.root()
-        while place is not None and place[0] is not None:
-            cell, state = cast("tuple[Ask, State]", place)
-            place = self.after(cell, state, chosen[cell.path])
+        while place is not None and (cell := place[0]) is not None:
+            place = self.after(cell, place[1], chosen[cell.path])
         return place is not None
 
     def members(self) -> Iterator[Decisions]:
@@ -134,14 +150,13 @@ class Automaton:
             if cell is None:
                 yield found
                 continue
-            asked = cast(Ask, cell)
-            for i in reversed(range(len(asked.nexts))):
-                todo.append((self.after(asked, state, i), {**found, asked.path: i}))
+            for i in reversed(range(len(cell.nexts))):
+                todo.append((self.after(cell, state, i), {**found, cell.path: i}))
 
 
 def automaton(space: object) -> Automaton:
     """Return a space's automaton; worked out once for each space object."""
-    return _automaton(_Same(space))
+    return _automaton(Same(space))
 
 
 def count(space: object) -> int:
@@ -153,62 +168,38 @@ def count(space: object) -> int:
 
 def slots(space: object) -> tuple[str, ...]:
     """List every decision that some member has, once each: the positions of `encode`."""
-    return tuple(_option_counts(_Same(space)))
+    return tuple(_option_counts(Same(space)))
 
 
 def option_counts(space: object) -> Mapping[str, int]:
     """Return the number of options of every decision of the space, by path."""
-    return _option_counts(_Same(space))
+    return _option_counts(Same(space))
 
 
 def draw(space: object, rng: random.Random, *, uniform: bool) -> Decisions:
     """Draw a member's decisions: uniform over members, or over the live options of each decision."""
 
-    def pick(ways: list[int]) -> int:
-        if uniform:
-            return _weighted(ways, rng)
-        live = [i for i, n in enumerate(ways) if n]
-        return live[rng.randrange(len(live))]
+    def by_decision(fork: Fork) -> int:
+        return fork.live[int(rng.random() * len(fork.live))]
 
-    return automaton(space).walk(pick)
+    def by_member(fork: Fork) -> int:
+        return _weighted(fork.ways, rng)
 
-
-def conditions_of(space: object) -> tuple[Condition, ...]:
-    """Collect the conditions of a space, or of the spaces it is made of."""
-    if type(space) in LEAVES or isinstance(space, Choice | Repeat | Pick):
-        return ()
-    if isinstance(space, tuple):
-        return tuple(c for part in space for c in conditions_of(part))
-    names, blanks = layout(type(space))
-    if blanks:
-        return tuple(c for position, _ in blanks for c in getattr(space, names[position]))
-    return tuple(c for name in names for c in conditions_of(getattr(space, name)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Same:
-    """A key that is equal only for the very same object."""
-
-    space: object
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.space is self.space
-
-    def __hash__(self) -> int:
-        return id(self.space)
+    return automaton(space).walk(by_member if uniform else by_decision)
 
 
 @lru_cache(maxsize=64)
-def _automaton(key: _Same) -> Automaton:
-    conditions = conditions_of(key.space)
-    return Automaton(_Builder(conditions).cells(key.space, "", None), conditions)
+def _automaton(key: Same) -> Automaton:
+    builder = _Builder()
+    start = builder.cells(key.node, "", None)
+    return Automaton(start, tuple(builder.conditions))
 
 
 @lru_cache(maxsize=64)
-def _option_counts(key: _Same) -> dict[str, int]:
+def _option_counts(key: Same) -> dict[str, int]:
     seen: set[Cell] = set()
     counts: dict[str, int] = {}
-    todo = [automaton(key.space).start]
+    todo = [automaton(key.node).start]
     while todo:
         cell = todo.pop()
         if cell is None or cell in seen:
@@ -222,16 +213,20 @@ def _option_counts(key: _Same) -> dict[str, int]:
     return counts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Builder:
-    """Builds cells from the last to the first, so that what follows is shared by all options."""
+    """Builds cells from the last to the first, so that what follows is shared by all options.
 
-    conditions: tuple[Condition, ...]
+    `scope` holds the conditions in force, by number, and the path of the node each belongs to.
+    """
+
+    conditions: list[Condition] = field(default_factory=list)
+    scope: tuple[tuple[int, str], ...] = ()
 
     def cells(self, node: object, path: str, rest: Cell) -> Cell:
         match node:
             case Choice():
-                nexts = tuple(self.option(path, i, option, rest) for i, option in enumerate(node.options))
+                nexts = tuple(self.cells(o, f"{path}{{{i}}}", rest) for i, o in enumerate(node.options))
                 return _ask(path, node.name, nexts)
             case Repeat():
                 return self.repeat(node, path, rest)
@@ -241,20 +236,25 @@ class _Builder:
             case tuple():
                 for i in reversed(range(len(node))):
                     rest = self.cells(node[i], f"{path}[{i}]", rest)
-                return self.seen(path, len(node), rest)
+                of_nodes = any(type(item) not in LEAVES for item in node)
+                return self.seen(path, len(node), rest) if of_nodes else rest
             case _ if type(node) in LEAVES:
                 return self.seen(path, node, rest)
+            case _:
+                return self.fields(node, path, rest)
+
+    def fields(self, node: object, path: str, rest: Cell) -> Cell:
         names, blanks = layout(type(node))
-        hidden = {names[position] for position, _ in blanks}
+        hidden = [names[position] for position, _ in blanks]
+        outer = self.scope
+        for condition in (c for name in hidden for c in getattr(node, name)):
+            self.scope += ((len(self.conditions), path),)
+            self.conditions.append(condition)
         for name in reversed(names):
             if name not in hidden:
                 rest = self.cells(getattr(node, name), f"{path}.{name}" if path else name, rest)
+        self.scope = outer
         return rest
-
-    def option(self, path: str, index: int, option: object, rest: Cell) -> Cell:
-        if type(option) in LEAVES or (isinstance(option, tuple) and all(type(o) in LEAVES for o in option)):
-            return self.seen(path, len(option) if isinstance(option, tuple) else option, rest)
-        return self.cells(option, f"{path}{{{index}}}", rest)
 
     def repeat(self, repeat: Repeat[object], path: str, rest: Cell) -> Cell:
         def items(count: int) -> Cell:
@@ -277,8 +277,9 @@ class _Builder:
         return rest
 
     def seen(self, path: str, value: object, rest: Cell) -> Cell:
-        for number, condition in enumerate(self.conditions):
-            if isinstance(value, int | float) and reads(condition, path):
+        for number, prefix in self.scope:
+            below = path.removeprefix(prefix).removeprefix(".")
+            if isinstance(value, int | float) and reads(self.conditions[number], below):
                 rest = See(number, value, rest, rest.names_ahead if rest else NO_NAMES)
         return rest
 
@@ -288,7 +289,7 @@ def _ask(path: str, name: str | None, nexts: tuple[Cell, ...]) -> Ask:
     return Ask(path if name is None else "@" + name, name, nexts, ahead | {name} if name else ahead)
 
 
-def _weighted(ways: list[int], rng: random.Random) -> int:
+def _weighted(ways: tuple[int, ...], rng: random.Random) -> int:
     ticket = rng.randrange(sum(ways))
     for option, n in enumerate(ways):
         if ticket < n:

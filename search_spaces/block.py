@@ -5,11 +5,11 @@ A new block is one frozen dataclass: `@register class MyBlock(Block)` with searc
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar, overload
 
 from pydantic import Field
 
-from .choice import Choice, Searchable
+from .choice import Choice
 from .data import ByKind, Data
 from .errors import BadSpec
 from .graph import Feature, Place
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Block(Data):
-    """Something that lowers to layers; subclasses are frozen keyword-only dataclasses with searchable fields."""
+    """Something that lowers to layers; subclasses are frozen dataclasses with searchable fields."""
 
     __slots__ = ()
     tagged: ClassVar[bool] = True
@@ -54,7 +54,11 @@ class Head(Block):
     open: ClassVar[bool] = True
 
 
-def fixed(value: Searchable[T]) -> T:
+@overload
+def fixed(value: Choice[T]) -> T: ...
+@overload
+def fixed(value: T) -> T: ...
+def fixed(value: object) -> object:
     """Narrow a searchable field to its value; `BadSpec` where a choice was left open."""
     if isinstance(value, Choice):
         raise BadSpec(f"got {value!r}, expected a value; resolve the space before it is lowered")

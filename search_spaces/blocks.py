@@ -13,7 +13,7 @@ from pydantic import Field
 from .block import ActivationName, Amount, Block, Head, Rate, Ratio, Whole, fixed
 from .choice import Searchable
 from .data import register
-from .graph import Feature, Norm, Place, concat
+from .graph import BATCH_NORM, Feature, Norm, Padding, Place, concat
 from .parts import conv_norm, conv_norm_act, pooled_scores, projected, scaled, squeeze_excite, with_residual
 
 Rates = Annotated[tuple[Whole, ...], Field(min_length=1)]
@@ -26,21 +26,25 @@ class Conv(Block):
 
     kernel: Searchable[Amount] = 3
     groups: Searchable[Whole] = 1
+    padding: Searchable[Padding] = "same"
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
-        return conv_norm_act(self, place.input, place.width, self.kernel, stride=place.stride, groups=self.groups)
+        return conv_norm_act(
+            self, place.input, place.width, self.kernel,
+            stride=place.stride, groups=self.groups, padding=self.padding,
+        )  # fmt: skip
 
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthwiseSeparable(Block):
-    """Depthwise then pointwise convolution, each with norm and activation (Howard et al. 2017, MobileNets)."""
+    """Depthwise, then pointwise convolution, each with norm and activation (Howard et al. 2017)."""
 
     kernel: Searchable[Amount] = 3
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x = place.input
@@ -63,7 +67,7 @@ class MBConv(Block):
     expand: Searchable[Ratio] = 6.0
     se: Searchable[Ratio] = 0.25
     act: Searchable[ActivationName] = "silu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x = place.input
@@ -83,7 +87,7 @@ class FusedMBConv(Block):
     expand: Searchable[Ratio] = 4.0
     se: Searchable[Ratio] = 0.0
     act: Searchable[ActivationName] = "silu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x = place.input
@@ -103,7 +107,7 @@ class DilatedConv(Block):
     kernel: Searchable[Amount] = 3
     dilation: Searchable[Amount] = 2
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         return conv_norm_act(
@@ -119,7 +123,7 @@ class DilatedSeparable(Block):
     kernel: Searchable[Amount] = 3
     dilation: Searchable[Amount] = 2
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x = place.input
@@ -142,24 +146,26 @@ class HybridDilated(Block):
     kernel: Searchable[Amount] = 3
     rates: Searchable[Rates] = (1, 2, 5)
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x = y = place.input
         for i, rate in enumerate(fixed(self.rates)):
             stride = place.stride if i == 0 else 1
-            y = conv_norm_act(self, y, place.width, self.kernel, stride=stride, dilation=rate, name=f"rate{rate}")
+            y = conv_norm_act(
+                self, y, place.width, self.kernel, stride=stride, dilation=rate, name=f"rate{rate}"
+            )
         return with_residual(x, y)
 
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualBasic(Block):
-    """Two convolutions and a shortcut (He et al. 2016), projected by a 1x1 convolution where shapes differ."""
+    """Two convolutions and a shortcut (He et al. 2016), a 1x1 convolution where shapes differ."""
 
     kernel: Searchable[Amount] = 3
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x = place.input
@@ -180,12 +186,14 @@ class ResidualBottleneck(Block):
     ratio: Searchable[Ratio] = 0.25
     groups: Searchable[Whole] = 1
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x, hidden = place.input, scaled(place.width, self.ratio)
         y = conv_norm_act(self, x, hidden, 1, name="reduce")
-        y = conv_norm_act(self, y, hidden, self.kernel, stride=place.stride, groups=self.groups, name="filter")
+        y = conv_norm_act(
+            self, y, hidden, self.kernel, stride=place.stride, groups=self.groups, name="filter"
+        )
         y = conv_norm(self, y, place.width, 1, name="widen")
         return (y + projected(self, x, place)).act(fixed(self.act))
 
@@ -201,13 +209,20 @@ class Pool(Block):
     kind: Searchable[Literal["max", "average"]] = "max"
     kernel: Searchable[Amount] = 3
     stride: Searchable[Amount] = 1
+    padding: Searchable[Padding] = "same"
     ceil_mode: Searchable[bool] = False
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         stride = place.stride if place.strides else fixed(self.stride)
-        x = place.input.pool(fixed(self.kind), fixed(self.kernel), stride=stride, ceil_mode=fixed(self.ceil_mode))
+        x = place.input.pool(
+            fixed(self.kind),
+            fixed(self.kernel),
+            stride=stride,
+            padding=fixed(self.padding),
+            ceil_mode=fixed(self.ceil_mode),
+        )
         return x if x.channels == place.width else conv_norm_act(self, x, place.width, 1, name="project")
 
 
@@ -216,7 +231,7 @@ class Pool(Block):
 class Identity(Block):
     """Nothing; a strided 1x1 convolution and norm where the place demands another shape."""
 
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         return projected(self, place.input, place)
@@ -234,7 +249,7 @@ class Merge(Block):
     tap: Searchable[str]
     join: Searchable[Literal["concat", "sum", "product"]] = "concat"
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def reads(self) -> tuple[str, ...]:
         return (fixed(self.tap),)
@@ -246,19 +261,24 @@ class Merge(Block):
         if fixed(self.join) != "concat" and tap.channels != x.channels:
             tap = conv_norm(self, tap, x.channels, 1, name="tap")
         joined = {"concat": lambda: concat(x, tap), "sum": lambda: x + tap, "product": lambda: x * tap}
-        return conv_norm_act(self, joined[fixed(self.join)](), place.width, 1, stride=place.stride, name="mix")
+        return conv_norm_act(
+            self, joined[fixed(self.join)](), place.width, 1, stride=place.stride, name="mix"
+        )
 
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classifier(Head):
-    """Class scores (logits): an optional 1x1 convolution to `width`, global average pooling, dropout, a dense layer."""
+    """Class scores (logits) from the mean over positions.
+
+    A 1x1 convolution to `width` where given, global average pooling, dropout, a dense layer.
+    """
 
     classes: Searchable[Whole]
-    width: Searchable[Whole] | None = None
+    width: Searchable[Whole | None] = None
     dropout: Searchable[Rate] = 0.0
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         return pooled_scores(self, place, self.classes, width=self.width, dropout=self.dropout)
@@ -270,10 +290,27 @@ class Regressor(Head):
     """Real-valued outputs, built as `Classifier` is."""
 
     outputs: Searchable[Whole] = 1
-    width: Searchable[Whole] | None = None
+    width: Searchable[Whole | None] = None
     dropout: Searchable[Rate] = 0.0
     act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = Norm()
+    norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         return pooled_scores(self, place, self.outputs, width=self.width, dropout=self.dropout)
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseClassifier(Head):
+    """Class scores (logits) from every position: flatten, then dense layers (LeCun et al. 1998)."""
+
+    classes: Searchable[Whole]
+    hidden: Searchable[tuple[Whole, ...]] = ()
+    dropout: Searchable[Rate] = 0.0
+    act: Searchable[ActivationName] = "relu"
+
+    def lower(self, place: Place) -> Feature:
+        x = place.input.flatten()
+        for width in fixed(self.hidden):
+            x = x.dropout(fixed(self.dropout)).linear(width).act(fixed(self.act))
+        return x.dropout(fixed(self.dropout)).linear(fixed(self.classes))

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from itertools import combinations
 
-from .choice import LEAVES, Choice, Pick, Repeat, layout
+from .choice import DEEPEST, LEAVES, Choice, Pick, Repeat, layout
 from .errors import BadSpec
+from .explain import short
+
+MOST_OPTIONS = 1024  # of one choice
 
 
 def check_choices(space: object) -> None:
@@ -91,21 +94,36 @@ def _overlap_pick(pick: Pick[object], other: object) -> bool:
 
 
 def _check_apart(options: tuple[object, ...], path: str) -> None:
-    for (i, a), (j, b) in combinations(enumerate(options), 2):
-        if overlap(a, b):
+    if len(options) > MOST_OPTIONS:
+        raise BadSpec(f"{path}: got {len(options):,} options, expected at most {MOST_OPTIONS:,}")
+    for i, j in _suspects(options):
+        if overlap(options[i], options[j]):
+            pair = f"{short(options[i])} and {short(options[j])}"
             raise BadSpec(
-                f"{path}: options {i} and {j} overlap ({_short(a)} and {_short(b)}); expected options that "
-                "no architecture can come from twice; remove or narrow one of them"
+                f"{path}: got options {i} and {j} that overlap ({pair}), "
+                "expected options that no architecture can come from twice; remove or narrow one of them"
             )
+
+
+def _suspects(options: tuple[object, ...]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs to compare: scalars only with their like, so that thousands of widths are no burden."""
+    groups: dict[object, list[int]] = {}
+    for i, option in enumerate(options):
+        groups.setdefault((type(option), option) if type(option) in LEAVES else None, []).append(i)
+    others = groups.pop(None, [])
+    for alike in groups.values():
+        yield from combinations(alike, 2)
+    yield from combinations(others, 2)
+    leaves = [alike[0] for alike in groups.values()]
+    for i in others:
+        if isinstance(options[i], Choice):  # a choice inside a choice may hold a scalar; other nodes are none
+            yield from ((i, j) for j in leaves)
 
 
 def _check_count(repeat: Repeat[object], path: str) -> None:
     counts = repeat.count.options if isinstance(repeat.count, Choice) else (repeat.count,)
     for count in counts:
-        if type(count) is not int or count < 1:
-            raise BadSpec(f"{path}.count: got {count!r}, expected a whole number of layers, at least 1")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        if type(count) is not int or not 1 <= count <= DEEPEST:
+            raise BadSpec(
+                f"{path}.count: got {short(count)}, expected a whole number of layers, 1 to {DEEPEST}"
+            )

@@ -7,35 +7,36 @@ Tied choices share the path `@name`. The same path always has the same options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache, lru_cache
+from functools import cache
 from itertools import combinations
-from typing import Annotated, Generic, TypeVar, cast
+from math import comb
+from typing import Annotated, Generic, TypeVar
 
-from .data import ByKind
+from .data import ByKind, by_class, declared
 from .errors import BadSpec, OutOfSpace
 
 T = TypeVar("T")
-SpaceT = TypeVar("SpaceT")
-Choose = Callable[[str, tuple[object, ...]], int]
+T_co = TypeVar("T_co", covariant=True)
 Decisions = dict[str, int]
 SPACE_ONLY = {"space_only": True}  # metadata of fields that a resolved spec does not carry
+DEEPEST = 4096  # layers in one repeat
+MOST_PICKS = 4096  # combinations of one pick
 LEAVES = frozenset({int, float, bool, str, type(None)})
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Choice(Generic[T]):
+class Choice(Generic[T_co]):
     """One of several options; choices of equal `name` are tied and always take the same option.
 
     >>> Choice(3, 5, 7).options
     (3, 5, 7)
     """
 
-    options: tuple[T, ...]
+    options: tuple[T_co, ...]
     name: str | None
 
-    def __init__(self, *options: T, name: str | None = None) -> None:
+    def __init__(self, *options: T_co, name: str | None = None) -> None:
         if not options:
             raise BadSpec("Choice: got no options, expected at least one; give the values to choose from")
         object.__setattr__(self, "options", options)
@@ -43,86 +44,33 @@ class Choice(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat(Generic[T]):
+class Repeat(Generic[T_co]):
     """A tuple of `count` items: all alike, or each choosing for itself where `independent`."""
 
-    item: T | Choice[T]
+    item: T_co | Choice[T_co]
     count: int | Choice[int]
     independent: bool = False
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Pick(Generic[T]):
+class Pick(Generic[T_co]):
     """A tuple of `k` different options in their stated order, such as a node's 2 of n input edges."""
 
     k: int
-    options: tuple[T, ...]
+    options: tuple[T_co, ...]
 
-    def __init__(self, k: int, *options: T) -> None:
-        if not 1 <= k <= len(options):
-            raise BadSpec(f"Pick: got k={k} of {len(options)} options, expected 1 <= k <= {len(options)}")
+    def __init__(self, k: int, *options: T_co) -> None:
+        if type(k) is not int or not 1 <= k <= len(options):
+            raise BadSpec(f"Pick: got k={k!r} of {len(options)} options, expected 1 <= k <= {len(options)}")
+        if comb(len(options), k) > MOST_PICKS:
+            raise BadSpec(
+                f"Pick: got {k} of {len(options)} options, expected at most {MOST_PICKS:,} combinations"
+            )
         object.__setattr__(self, "k", k)
         object.__setattr__(self, "options", options)
 
 
 Searchable = Annotated[T | Choice[T], ByKind()]
-
-
-def resolve(space: SpaceT, choose: Choose) -> SpaceT:
-    """Return the member of `space` that `choose(path, options) -> index` describes.
-
-    `choose` is asked once a decision, outer before inner, a repeat's count before its items; a tied
-    choice is asked once. Fields that only a space has (its conditions) are emptied.
-    """
-    ties: Decisions = {}
-
-    def ask(choice: Choice[object], path: str) -> int:
-        if choice.name is None:
-            return choose(path, choice.options)
-        if choice.name not in ties:
-            ties[choice.name] = choose("@" + choice.name, choice.options)
-        return ties[choice.name]
-
-    def walk(node: object, path: str) -> object:
-        kind = type(node)
-        if kind in LEAVES:
-            return node
-        if kind is Choice:
-            choice = cast("Choice[object]", node)
-            index = ask(choice, path)
-            option = choice.options[index]
-            return option if type(option) in LEAVES else walk(option, f"{path}{{{index}}}")
-        if kind is Repeat:
-            return walk_repeat(cast("Repeat[object]", node), path)
-        if kind is Pick:
-            pick = cast("Pick[object]", node)
-            chosen = picks(pick)[choose(path, picks(pick))]
-            return tuple(walk(pick.options[i], f"{path}{{{i}}}") for i in chosen)
-        if kind is tuple:
-            items = cast("tuple[object, ...]", node)
-            return tuple([walk(item, f"{path}[{i}]") for i, item in enumerate(items)])
-        return walk_fields(node, path)
-
-    def walk_repeat(repeat: Repeat[object], path: str) -> tuple[object, ...]:
-        count = cast(int, walk(repeat.count, path + ".count"))
-        if repeat.independent:
-            return tuple([walk(repeat.item, f"{path}[{i}]") for i in range(count)])
-        return (walk(repeat.item, path + ".item"),) * count
-
-    def walk_fields(node: object, path: str) -> object:
-        names, blanks = layout(type(node))
-        olds = [getattr(node, name) for name in names]
-        news = [
-            old if type(old) in LEAVES else walk(old, f"{path}.{name}" if path else name)
-            for name, old in zip(names, olds, strict=True)
-        ]
-        for position, blank in blanks:
-            news[position] = blank
-        if all(map(_is, olds, news)):
-            return node
-        return rebuilt(node, names, news)
-
-    return cast(SpaceT, walk(space, ""))
 
 
 def decisions(space: object, spec: object) -> Decisions:
@@ -135,38 +83,38 @@ def decisions(space: object, spec: object) -> Decisions:
     return found
 
 
-def from_decisions(space: SpaceT, chosen: Mapping[str, int]) -> SpaceT:
-    """Resolve `space` by a mapping path -> option index that holds every active decision."""
-    return resolve(space, lambda path, _: chosen[path])
-
-
-@lru_cache(maxsize=1024)
 def picks(pick: Pick[object]) -> tuple[tuple[int, ...], ...]:
     """List the index combinations a `Pick` chooses among, in lexicographic order."""
-    return tuple(combinations(range(len(pick.options)), pick.k))
+    return _picks(len(pick.options), pick.k)
 
 
 @cache
+def _picks(n: int, k: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(combinations(range(n), k))
+
+
+@by_class
 def layout(kind: type) -> tuple[tuple[str, ...], tuple[tuple[int, object], ...]]:
     """Return a node class's field names, and (position, blank) of the fields that only a space has."""
-    if not is_dataclass(kind):
-        raise BadSpec(f"got {kind.__name__}, expected a dataclass, tuple, number, text, Choice, Repeat or Pick")
-    declared = fields(kind)
-    blanks = [(i, f.default) for i, f in enumerate(declared) if f.metadata.get("space_only")]
-    assert all(blank is not MISSING for _, blank in blanks)
-    return tuple(f.name for f in declared), tuple(blanks)
+    pairs = declared(kind)
+    space_only = {f.name for f in fields(kind) if f.metadata.get("space_only")}
+    blanks = [(i, default) for i, (name, default) in enumerate(pairs) if name in space_only]
+    if any(blank is MISSING for _, blank in blanks):
+        raise BadSpec(f"{kind.__name__}: a field that only a space has needs a default")
+    return tuple(name for name, _ in pairs), tuple(blanks)
 
 
-def rebuilt(node: object, names: tuple[str, ...], values: list[object]) -> object:
-    """Copy a frozen node with other field values, past its constructor: they were checked with the space."""
-    copy = object.__new__(type(node))
-    for name, value in zip(names, values, strict=True):
-        object.__setattr__(copy, name, value)
-    return copy
+@dataclass(frozen=True, slots=True, eq=False)
+class Same:
+    """A cache's key for a node, equal only for the very same object."""
 
+    node: object
 
-def _is(a: object, b: object) -> bool:
-    return a is b
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.node is self.node
+
+    def __hash__(self) -> int:
+        return id(self.node)
 
 
 def _match(node: object, value: object, path: str, found: Decisions) -> None:
@@ -214,7 +162,9 @@ def _match_choice(choice: Choice[object], value: object, path: str, found: Decis
         _record(choice, index, path, value, found)
         return
     alike = [failure for option, failure in failures if type(option) is type(value) and is_dataclass(option)]
-    raise alike[0] if len(alike) == 1 else _out(path, value, "one of " + ", ".join(map(_brief, choice.options)))
+    raise (
+        alike[0] if len(alike) == 1 else _out(path, value, "one of " + ", ".join(map(_brief, choice.options)))
+    )
 
 
 def _record(choice: Choice[object], index: int, path: str, value: object, found: Decisions) -> None:

@@ -1,24 +1,27 @@
 """Conditions on members of a space: a short list, as data.
 
 A condition reads one field of every stage, in order, and folds over the values: `step(state, value)` gives
-the next state, or None where the condition is broken. `of` names the field as `stages.width`,
-`stages.blocks` (their number) or `stages.stride`.
+the next state, or None where the condition is broken. `stages.blocks` stands for the number of blocks; a
+stride given per axis is read axis by axis.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from .data import ByKind, Data
+
+StageField = Literal["stages.blocks", "stages.stride", "stages.width"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeverFalls(Data):
     """Each value is at least the one before it; `stages.width` is the usual case."""
 
     tagged: ClassVar[bool] = True
-    of: str = "stages.width"
+    of: StageField = "stages.width"
 
     def step(self, state: float, value: float) -> float | None:
         """Return the next state, or None where the value falls."""
@@ -34,7 +37,7 @@ class TotalAtMost(Data):
     """The values add up to `limit` at most; `stages.blocks` limits the depth of the network."""
 
     tagged: ClassVar[bool] = True
-    of: str = "stages.blocks"
+    of: StageField = "stages.blocks"
     limit: int
 
     def step(self, state: float, value: float) -> float | None:
@@ -50,6 +53,5 @@ Condition = Annotated[NeverFalls | TotalAtMost, ByKind()]
 
 
 def reads(condition: Condition, path: str) -> bool:
-    """Tell whether a condition reads the value at a path, whatever the indices in it."""
-    plain = re.sub(r"\[\d+\]|\{\d+\}", "", path)
-    return plain == condition.of or plain.endswith("." + condition.of)
+    """Tell whether a condition reads the value at a path below its network, whatever the indices in it."""
+    return re.sub(r"\[\d+\]|\{\d+\}", "", path) == condition.of

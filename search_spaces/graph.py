@@ -6,8 +6,9 @@ value i + j is the output of node j. Blocks write one through `Feature`s, which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -39,6 +40,7 @@ from .layers import (
 )
 
 PerAxis = int | tuple[int, ...]
+Padding = Literal["same", "valid"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,13 @@ class Norm(Data):
     """A norm as a block's field: `batch`, `group`, `layer`, `instance` or `none`."""
 
     kind: Literal["batch", "group", "layer", "instance", "none"] = "batch"
-    groups: Annotated[int, Field(ge=1)] = 8  # of a group norm; fewer where the channels do not divide by it
+    groups: Annotated[int, Field(ge=1, le=65536)] = (
+        8  # of a group norm; fewer where the channels do not divide
+    )
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+
+
+BATCH_NORM = Norm()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +94,15 @@ class Tracer:
     def add(self, layer: Layer, sources: Sequence[Feature], name: str) -> Feature:
         """Append a layer and return its output; a name already taken gets a number."""
         if any(source.tracer is not self for source in sources):
-            raise Unbuildable(f"{name}: got a feature of another block; a block reads only what its place gives it")
+            raise Unbuildable(
+                f"{name}: got a feature of another block, expected one that this block's place gives"
+            )
         try:
             shape = out_shape(layer, tuple(source.shape for source in sources))
         except Unbuildable as error:
             raise Unbuildable(f"{name}: {error}") from None
         taken = {node.name for node in self.nodes}
-        unique = name if name not in taken else next(n for i in range(2, 10**6) if (n := f"{name}{i}") not in taken)
+        unique = next(n for n in _numbered(name) if n not in taken)
         self.nodes.append(Node(layer, tuple(source.value for source in sources), shape, unique))
         return Feature(self, len(self.inputs) + len(self.nodes) - 1, shape)
 
@@ -128,11 +137,11 @@ class Feature:
         stride: PerAxis = 1,
         dilation: PerAxis = 1,
         groups: int = 1,
-        padding: Pads | None = None,
+        padding: Pads | Padding = "same",
         bias: bool = False,
         name: str = "conv",
     ) -> Feature:
-        """Convolve; without `padding` the output has `ceil(size / stride)` positions along each axis."""
+        """Convolve; padded `same`, the output has `ceil(size / stride)` positions along each axis."""
         n = len(self.spatial)
         kernels, dilations = per_axis(kernel, n), per_axis(dilation, n)
         layer = Convolution(
@@ -140,7 +149,7 @@ class Feature:
             kernel=kernels,
             stride=per_axis(stride, n),
             dilation=dilations,
-            padding=same_padding(kernels, dilations) if padding is None else padding,
+            padding=pads(padding, kernels, dilations),
             groups=groups,
             bias=bias,
         )
@@ -150,7 +159,8 @@ class Feature:
         """Normalise; a group norm takes the largest divisor of the channels up to its groups."""
         if norm.kind == "none":
             return self
-        groups = max(g for g in range(1, norm.groups + 1) if self.channels % g == 0) if norm.kind == "group" else 1
+        most = norm.groups if norm.kind == "group" else 1
+        groups = next(g for g in range(most, 0, -1) if self.channels % g == 0)
         return self.tracer.add(Normalisation(kind=norm.kind, groups=groups, eps=norm.eps), (self,), name)
 
     def act(self, kind: str, *, name: str = "act") -> Feature:
@@ -163,7 +173,7 @@ class Feature:
         kernel: PerAxis,
         *,
         stride: PerAxis = 1,
-        padding: Pads | None = None,
+        padding: Pads | Padding = "same",
         ceil_mode: bool = False,
         count_padding: bool = False,
         name: str = "pool",
@@ -175,7 +185,7 @@ class Feature:
             kind=kind,
             kernel=kernels,
             stride=per_axis(stride, n),
-            padding=same_padding(kernels, (1,) * n) if padding is None else padding,
+            padding=pads(padding, kernels, (1,) * n),
             ceil_mode=ceil_mode,
             count_padding=count_padding,
         )
@@ -183,7 +193,8 @@ class Feature:
 
     def adaptive_pool(self, kind: str = "average", size: PerAxis = 1, *, name: str = "pool") -> Feature:
         """Pool to a given size; 1 is global pooling."""
-        return self.tracer.add(AdaptivePooling(kind=kind, size=per_axis(size, len(self.spatial))), (self,), name)
+        layer = AdaptivePooling(kind=kind, size=per_axis(size, len(self.spatial)))
+        return self.tracer.add(layer, (self,), name)
 
     def linear(self, out: int, *, bias: bool = True, name: str = "linear") -> Feature:
         """Apply a dense layer to a flat feature."""
@@ -258,16 +269,30 @@ class Place:
         return any(s > 1 for s in self.stride)
 
 
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}{i}" for i in count(2))
+
+
 def per_axis(amount: PerAxis, axes: int) -> Axes:
     """Spread one number over all axes, or check that a tuple has one entry an axis."""
     if isinstance(amount, int):
         return (amount,) * axes
     if len(amount) != axes:
-        raise Unbuildable(f"got {amount}, {len(amount)} entries for {axes} spatial axes; give one number or one an axis")
+        raise Unbuildable(
+            f"got {amount}, {len(amount)} entries for {axes} spatial axes; give one number, or one an axis"
+        )
     return amount
 
 
-def same_padding(kernel: Axes, dilation: Axes) -> Pads:
-    """Pad so that stride s gives ceil(size / s) positions; an even kernel gets the odd one after."""
+def pads(padding: Pads | Padding, kernel: Axes, dilation: Axes) -> Pads:
+    """Spell out a padding: none for `valid`; with `same`, stride s gives ceil(size / s) positions.
+
+    An odd total puts the odd one after.
+    """
+    if not isinstance(padding, str):
+        return padding
+    if padding == "valid":
+        return ((0, 0),) * len(kernel)
     totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     return tuple((t // 2, t - t // 2) for t in totals)

@@ -17,7 +17,8 @@ Axes = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 
 ACTIVATIONS = (
-    "relu", "relu6", "leaky_relu", "prelu", "elu", "gelu", "silu", "hard_swish", "sigmoid", "hard_sigmoid", "tanh",
+    "relu", "relu6", "leaky_relu", "prelu", "elu", "gelu", "silu", "hard_swish", "sigmoid", "hard_sigmoid",
+    "tanh",
 )  # fmt: skip
 
 
@@ -123,7 +124,7 @@ class Upsample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout:
-    """Zeros at random in training: single values, whole `channel`s, or the whole `sample` (stochastic depth)."""
+    """Zeros at random in training: each `value`, `channel` or `sample` (stochastic depth) as one."""
 
     rate: float
     of: str = "value"
@@ -152,7 +153,7 @@ Layer = (
 
 
 def out_shape(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
-    """Return a layer's output shape from its inputs' shapes, or raise `Unbuildable` saying what does not fit."""
+    """Return a layer's output shape from its inputs' shapes; `Unbuildable` says what does not fit."""
     shape = shapes[0]
     match layer:
         case Convolution():
@@ -160,20 +161,26 @@ def out_shape(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
         case Pooling():
             return (shape[0], *_window_sizes(layer, shape))
         case AdaptivePooling() | Upsample():
-            return (shape[0], *_as_many(layer.size, shape, layer))
+            _check_axes(layer, shape, layer.size)
+            return (shape[0], *_positive(layer.size, layer, shape))
         case Linear():
             if len(shape) != 1:
-                raise Unbuildable(f"Linear: got an input of shape {shape}, expected (features,); flatten first")
-            return (layer.out,)
+                raise Unbuildable(
+                    f"Linear: got an input of shape {shape}, expected (features,); flatten first"
+                )
+            return (_at_least_one(layer.out, layer),)
         case Flatten():
             return (prod(shape),)
         case Slice():
             if not 0 <= layer.start < layer.stop <= shape[0]:
-                raise Unbuildable(f"Slice: got channels {layer.start} to {layer.stop} of {shape[0]}")
+                raise Unbuildable(
+                    f"Slice: got channels {layer.start} to {layer.stop}, expected some of {shape[0]}"
+                )
             return (layer.stop - layer.start, *shape[1:])
         case Pad():
-            amounts = _as_many(layer.amounts, shape, layer)
-            return (shape[0], *_positive(tuple(n + a + b for n, (a, b) in zip(shape[1:], amounts, strict=True)), layer))
+            _check_axes(layer, shape, layer.amounts)
+            sizes = tuple(n + a + b for n, (a, b) in zip(shape[1:], layer.amounts, strict=True))
+            return (shape[0], *_positive(sizes, layer, shape))
         case Normalisation() | Shuffle():
             _check_divides(type(layer).__name__, layer.groups, shape[0])
             return shape
@@ -182,19 +189,40 @@ def out_shape(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
         case Activation() | Dropout():
             return shape
         case Shift():
-            _as_many(layer.offset, shape, layer)
+            _check_axes(layer, shape, layer.offset)
             return shape
+
+
+def parameter_count(layer: Layer, shapes: tuple[Shape, ...]) -> int:
+    """Return how many numbers a layer learns, from its inputs' shapes; running statistics are not learnt.
+
+    >>> point = Convolution(out=8, kernel=(1, 1), stride=(1, 1), dilation=(1, 1), padding=((0, 0), (0, 0)))
+    >>> parameter_count(point, ((3, 32, 32),))
+    24
+    """
+    channels = shapes[0][0]
+    match layer:
+        case Convolution():
+            return layer.out * (channels // layer.groups * prod(layer.kernel) + layer.bias)
+        case Linear():
+            return layer.out * (channels + layer.bias)
+        case Normalisation():
+            return 2 * channels
+        case Activation(kind="prelu"):
+            return channels
+        case _:
+            return 0
 
 
 def _convolution_shape(layer: Convolution, shape: Shape) -> Shape:
     _check_divides("Convolution", layer.groups, shape[0])
-    _check_divides("Convolution", layer.groups, layer.out)
+    _check_divides("Convolution", layer.groups, _at_least_one(layer.out, layer))
     return (layer.out, *_window_sizes(layer, shape))
 
 
 def _window_sizes(layer: Convolution | Pooling, shape: Shape) -> Axes:
     dilation = layer.dilation if isinstance(layer, Convolution) else (1,) * len(layer.kernel)
-    _as_many(layer.kernel, shape, layer)
+    _check_axes(layer, shape, layer.kernel, layer.stride, dilation, layer.padding)
     sizes = []
     for n, k, s, d, (before, after) in zip(
         shape[1:], layer.kernel, layer.stride, dilation, layer.padding, strict=True
@@ -204,18 +232,27 @@ def _window_sizes(layer: Convolution | Pooling, shape: Shape) -> Axes:
         if isinstance(layer, Pooling) and layer.ceil_mode:
             size = -(-room // s) + 1
             size -= (size - 1) * s >= n + before  # no window may start in the padding after
-        sizes.append(size if room >= 0 else 0)
+        sizes.append(size)
     return _positive(tuple(sizes), layer, shape)
 
 
-def _positive(sizes: Axes, layer: Layer, shape: Shape | None = None) -> Axes:
+def _positive(sizes: Axes, layer: Layer, shape: Shape) -> Axes:
     if min(sizes) < 1:
-        given = f" on an input of {'x'.join(map(str, shape[1:]))}" if shape else ""
         raise Unbuildable(
-            f"{type(layer).__name__}: got an output size of {'x'.join(map(str, sizes))}{given}, expected at least 1 "
-            "along each axis; use a smaller kernel, dilation or stride, or a larger input"
+            f"{type(layer).__name__}: got an output size of {_by(sizes)} on an input of {_by(shape[1:])}, "
+            "expected at least 1 along each axis; use a smaller kernel, dilation or stride, or a larger input"
         )
     return sizes
+
+
+def _by(sizes: Axes) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _at_least_one(channels: int, layer: Layer) -> int:
+    if channels < 1:
+        raise Unbuildable(f"{type(layer).__name__}: got {channels} output channels, expected at least 1")
+    return channels
 
 
 def _join_shape(layer: Join, shapes: tuple[Shape, ...]) -> Shape:
@@ -229,17 +266,28 @@ def _join_shape(layer: Join, shapes: tuple[Shape, ...]) -> Shape:
         return (sum(channels), *shapes[0][1:])
     elif isinstance(layer, Sum) and len(set(shapes)) == 1:
         return shapes[0]
-    raise Unbuildable(f"{type(layer).__name__}: got inputs of shapes {', '.join(map(str, shapes))}, which do not fit")
+    expected = {Sum: "equal shapes", Concat: "equal sizes along the spatial axes"}.get(
+        type(layer), "equal shapes, or one entry a channel"
+    )
+    raise Unbuildable(
+        f"{type(layer).__name__}: got inputs of shapes {', '.join(map(str, shapes))}, expected {expected}"
+    )
 
 
-def _as_many(amounts: tuple[object, ...], shape: Shape, layer: Layer) -> tuple:  # type: ignore[type-arg]
-    if len(amounts) != len(shape) - 1:
-        raise Unbuildable(
-            f"{type(layer).__name__}: got {len(amounts)} axes for an input with {len(shape) - 1} spatial axes"
-        )
-    return amounts
+def _check_axes(layer: Layer, shape: Shape, *amounts: tuple[object, ...]) -> None:
+    axes = len(shape) - 1
+    if axes == 0:
+        raise Unbuildable(f"{type(layer).__name__}: got a flat input, expected one with spatial axes")
+    for amount in amounts:
+        if len(amount) != axes:
+            raise Unbuildable(
+                f"{type(layer).__name__}: got {amount}, {len(amount)} entries for {axes} spatial axes; "
+                "give one an axis"
+            )
 
 
 def _check_divides(name: str, groups: int, channels: int) -> None:
-    if channels % groups:
-        raise Unbuildable(f"{name}: got {groups} groups for {channels} channels, expected a divisor of {channels}")
+    if groups < 1 or channels % groups:
+        raise Unbuildable(
+            f"{name}: got {groups} groups for {channels} channels, expected a divisor of {channels}"
+        )

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Literal, TypeVar
 
-from .automaton import automaton, conditions_of, draw, option_counts, slots
-from .choice import Decisions, decisions, from_decisions, resolve
+from .automaton import automaton, count, draw, option_counts, slots
+from .choice import decisions
 from .errors import Infeasible, OutOfSpace
+from .making import from_decisions, resolve
 
 SpaceT = TypeVar("SpaceT")
 ABSENT = -1
@@ -25,8 +26,10 @@ def sample(space: SpaceT, rng: random.Random, *, by: Literal["decision", "member
     The two differ: with depths 1 and 2 of a layer with 9 options, half of the first kind of sample is
     shallow but only a tenth of the second.
     """
-    if automaton(space).root() is None:
-        raise Infeasible("conditions: no member of this space can keep them; widen a choice or drop a condition")
+    if not count(space):
+        raise Infeasible(
+            "conditions: no member of this space can keep them; widen a choice or drop a condition"
+        )
     return from_decisions(space, draw(space, rng, uniform=by == "member"))
 
 
@@ -50,7 +53,7 @@ def mutate(space: SpaceT, spec: SpaceT, rng: random.Random) -> SpaceT:
 
 
 def crossover(space: SpaceT, a: SpaceT, b: SpaceT, rng: random.Random) -> SpaceT:
-    """Return a member that takes each decision from `a` or `b`; `a` where no mix in 32 keeps the conditions."""
+    """Return a member that takes each decision from `a` or `b`; `a` if no mix of 32 keeps the conditions."""
     ours, theirs = decisions(space, a), decisions(space, b)
     for _ in range(TRIES):
         mixed = {
@@ -63,7 +66,7 @@ def crossover(space: SpaceT, a: SpaceT, b: SpaceT, rng: random.Random) -> SpaceT
 
 
 def neighbours(space: SpaceT, spec: SpaceT) -> Iterator[SpaceT]:
-    """Yield every member one decision away, in a fixed order; what a change opens is copied or takes option 0."""
+    """Yield every member one decision away, in a fixed order; what that opens is copied or takes option 0."""
     base = decisions(space, spec)
     for path, chosen in base.items():
         for option in range(option_counts(space)[path]):
@@ -80,45 +83,61 @@ def enumerate_members(space: SpaceT) -> Iterator[SpaceT]:
 
 
 def encode(space: object, spec: object) -> tuple[int, ...]:
-    """Return the option index at every slot of the space, -1 where the decision is not open in this member."""
+    """Return the option index at every slot of the space, -1 where the decision is not open."""
     chosen = decisions(space, spec)
     return tuple(chosen.get(path, ABSENT) for path in slots(space))
 
 
 def decode(space: SpaceT, code: tuple[int, ...]) -> SpaceT:
-    """Return the member an encoding stands for; `OutOfSpace` where an open decision has no valid entry."""
-    given = dict(zip(slots(space), code, strict=True))
+    """Return the member an encoding stands for; entries of decisions that are not open are not read.
 
-    def choose(path: str, options: tuple[object, ...]) -> int:
-        if not 0 <= given[path] < len(options):
-            raise OutOfSpace(f"{path}: got entry {given[path]}, expected 0 to {len(options) - 1}")
-        return given[path]
-
-    return resolve(space, choose)
+    Raises `OutOfSpace` where an open decision has no valid entry or the member breaks the space's conditions.
+    """
+    names = slots(space)
+    if len(code) != len(names):
+        raise OutOfSpace(
+            f"code: got {len(code)} entries, expected {len(names)}; was it written for another space?"
+        )
+    chosen = dict(zip(names, code, strict=True))
+    spec = from_decisions(space, chosen)
+    if not automaton(space).accepts(chosen):
+        raise OutOfSpace(
+            f"code: got {code}, which breaks the space's conditions; was it written for another space?"
+        )
+    return spec
 
 
 def keeps_conditions(space: object, spec: object) -> bool:
     """Tell whether a member that the choices can produce also keeps the space's conditions."""
-    return not conditions_of(space) or automaton(space).accepts(decisions(space, spec))
+    return not automaton(space).conditions or automaton(space).accepts(decisions(space, spec))
 
 
 def _complete(space: SpaceT, wanted: Mapping[str, int], rng: random.Random | None) -> SpaceT:
-    """Resolve with the wanted decisions; a new layer copies the one before, else `rng` draws (option 0 without)."""
-    made: Decisions = dict(wanted)
+    """Resolve with the wanted decisions; a new layer copies the one before, else `rng` draws, or option 0."""
+    asked: dict[str, tuple[tuple[object, ...], int]] = {}
 
     def choose(path: str, options: tuple[object, ...]) -> int:
-        for known in (path, *_earlier(path)):
-            if known in made:
-                made[path] = made[known]
-                return made[path]
-        made[path] = rng.randrange(len(options)) if rng else 0
-        return made[path]
+        index = wanted.get(path)
+        if index is None:
+            index = _copied(path, options, asked)
+        if index is None:
+            index = rng.randrange(len(options)) if rng else 0
+        asked[path] = options, index
+        return index
 
     return resolve(space, choose)
 
 
-def _earlier(path: str) -> Iterator[str]:
-    """Yield the same decision in earlier layers, nearest first: `blocks[2].kernel` -> `blocks[1].kernel`, ..."""
+def _copied(
+    path: str, options: tuple[object, ...], asked: Mapping[str, tuple[tuple[object, ...], int]]
+) -> int | None:
+    """Return what the nearest earlier layer of the repeat took: `blocks[2].kernel`, `blocks[1].kernel` ...
+
+    Layers of one repeat share their options, the very same object; stages and explicit layers do not.
+    """
     for found in reversed(list(re.finditer(r"\[(\d+)\]", path))):
         for index in reversed(range(int(found[1]))):
-            yield f"{path[: found.start()]}[{index}]{path[found.end() :]}"
+            earlier = asked.get(f"{path[: found.start()]}[{index}]{path[found.end() :]}")
+            if earlier is not None and earlier[0] is options:
+                return earlier[1]
+    return None

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from pydantic import Field
 
 from .block import Amount, Block, Head, Whole, fixed
-from .check import check_choices
-from .choice import SPACE_ONLY, Choice, Repeat, Searchable
+from .check import combinators
+from .choice import DEEPEST, SPACE_ONLY, Choice, Repeat, Searchable
 from .conditions import Condition
-from .data import ByKind, Data
+from .data import ByKind, Checked, Data
 from .errors import BadSpec, Unbuildable
 from .graph import Graph, Node, Place, Tracer, per_axis
-from .layers import Axes, Shape
+from .layers import Shape
 
-T = TypeVar("T")
-Blocks = Annotated[
-    Annotated[tuple[Searchable[Block], ...], Field(min_length=1)] | Repeat[Block] | Choice[Repeat[Block]], ByKind()
-]
+BlockTuple = Annotated[tuple[Searchable[Block], ...], Field(min_length=1, max_length=DEEPEST)]
+Blocks = Annotated[BlockTuple | Repeat[Block] | Choice[Repeat[Block]], ByKind()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,7 @@ class Stage(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network(Data):
+class Network(Checked):
     """An architecture, or a space of them where fields hold `Choice`: input, stem, stages, head.
 
     `input` is `(channels, *spatial)`. The stem is a stage that scaling does not deepen. `conditions` hold
@@ -42,22 +40,15 @@ class Network(Data):
     """
 
     input: Annotated[tuple[Searchable[Whole], ...], Field(min_length=2, max_length=4)]
-    stages: Annotated[tuple[Searchable[Stage], ...], Field(min_length=1)]
+    stages: Annotated[tuple[Searchable[Stage], ...], Field(min_length=1, max_length=DEEPEST)]
     head: Searchable[Head]
-    stem: Searchable[Stage] | None = None
+    stem: Searchable[Stage | None] = None
     conditions: tuple[Condition, ...] = field(default=(), metadata=SPACE_ONLY)
-
-    def __post_init__(self) -> None:
-        from .schema import checked_fields  # the schema is built from this class
-
-        for name, value in checked_fields(self).items():
-            object.__setattr__(self, name, value)
-        check_choices(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One block of a network where it stands: its graph reads `sources`, numbers of earlier steps (-1: the input)."""
+    """One block where it stands in a network; its graph reads `sources`, numbers of steps (-1: the input)."""
 
     name: str
     block: Block
@@ -66,11 +57,20 @@ class Step:
 
 
 def steps(network: Network) -> tuple[Step, ...]:
-    """Lower a resolved network block by block; `Unbuildable` names the block that does not fit."""
+    """Lower a resolved network block by block; `Unbuildable` names the block that does not fit.
+
+    Raises `BadSpec` with the path of a choice that was left open.
+    """
+    opened = next(combinators(network), None)
+    if opened is not None:
+        kind = type(opened[1]).__name__
+        raise BadSpec(
+            f"{opened[0]}: got a {kind}, expected a value; sample or resolve the space before it is lowered"
+        )
     shapes: list[Shape] = [tuple(fixed(n) for n in network.input)]
     taps: dict[str, int] = {}
     done: list[Step] = []
-    for name, block, width, stride, closes in _places(network):
+    for name, block, width, stride, closes in placed(network):
         last = len(done) - 1
         recent = tuple(max(last - back, -1) for back in range(block.memory()))
         sources = recent + tuple(_tap(taps, tap, name) for tap in block.reads())
@@ -92,11 +92,13 @@ def lower(network: Network) -> Graph:
     for number, step in enumerate(steps(network)):
         places = [outputs[s] for s in step.sources]
         offset = 1 + len(nodes) - len(step.graph.inputs)
-        value = lambda v, p=places, o=offset: p[v] if v < len(p) else v + o  # noqa: E731
         nodes += [
-            Node(n.layer, tuple(map(value, n.sources)), n.shape, f"{step.name}.{n.name}") for n in step.graph.nodes
+            Node(
+                n.layer, tuple(_moved(s, places, offset) for s in n.sources), n.shape, f"{step.name}.{n.name}"
+            )
+            for n in step.graph.nodes
         ]
-        outputs[number] = value(step.graph.output)
+        outputs[number] = _moved(step.graph.output, places, offset)
     return Graph((tuple(fixed(n) for n in network.input),), tuple(nodes), outputs[max(outputs)])
 
 
@@ -115,22 +117,37 @@ def block_graph(block: Block, shapes: tuple[Shape, ...], width: int, stride: Amo
     return tracer.finish(block.lower(place))
 
 
-def _places(network: Network) -> Iterator[tuple[str, Block, int, Amount, str | None]]:
-    """Yield (name, block, width, stride, name of the tap it closes) in order."""
-    named = [] if network.stem is None else [("stem", network.stem)]
-    named += [(f"stages.{i}", stage) for i, stage in enumerate(network.stages)]
-    for name, open_stage in named:
-        stage = fixed(open_stage)
+def placed(network: Network) -> Iterator[tuple[str, Block, int, Amount, str | None]]:
+    """Yield (name, block, width, stride, name of the tap it closes) of a resolved network, in order."""
+    stem = fixed(network.stem)
+    named = [] if stem is None else [("stem", stem)]
+    named += [(f"stages.{i}", fixed(stage)) for i, stage in enumerate(network.stages)]
+    for name, stage in named:
         blocks = stage.blocks
         if not isinstance(blocks, tuple):
-            raise BadSpec(f"{name}.blocks: got {type(blocks).__name__}, expected a tuple; resolve the space first")
+            raise BadSpec(
+                f"{name}.blocks: got {type(blocks).__name__}, expected a tuple; resolve the space first"
+            )
         for i, block in enumerate(blocks):
             stride = fixed(stage.stride) if i == 0 else 1
-            yield f"{name}.blocks.{i}", fixed(block), fixed(stage.width), stride, name if i == len(blocks) - 1 else None
+            yield (
+                f"{name}.blocks.{i}",
+                fixed(block),
+                fixed(stage.width),
+                stride,
+                name if i == len(blocks) - 1 else None,
+            )
     yield "head", fixed(network.head), 1, 1, None
+
+
+def _moved(value: int, places: list[int], offset: int) -> int:
+    """Return where a value of one step's graph stands in the whole network's."""
+    return places[value] if value < len(places) else value + offset
 
 
 def _tap(taps: dict[str, int], tap: str, name: str) -> int:
     if tap not in taps:
-        raise Unbuildable(f"{name}: got tap {tap!r}, expected an earlier stage: {', '.join(taps) or 'none so far'}")
+        raise Unbuildable(
+            f"{name}: got tap {tap!r}, expected an earlier stage: {', '.join(taps) or 'none so far'}"
+        )
     return taps[tap]

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from .block import Amount, fixed
 from .choice import Searchable
-from .graph import Feature, Norm, Place
+from .graph import Feature, Norm, Padding, Place
 
 
 class Styled(Protocol):
@@ -32,6 +32,7 @@ def conv_norm(
     stride: Amount = 1,
     dilation: Searchable[Amount] = 1,
     groups: Searchable[int] = 1,
+    padding: Searchable[Padding] = "same",
     name: str = "conv",
 ) -> Feature:
     """Convolve and normalise; the convolution has a bias only where no norm follows."""
@@ -42,6 +43,7 @@ def conv_norm(
         stride=stride,
         dilation=fixed(dilation),
         groups=fixed(groups),
+        padding=fixed(padding),
         bias=norm.kind == "none",
         name=name,
     )
@@ -57,10 +59,13 @@ def conv_norm_act(
     stride: Amount = 1,
     dilation: Searchable[Amount] = 1,
     groups: Searchable[int] = 1,
+    padding: Searchable[Padding] = "same",
     name: str = "conv",
 ) -> Feature:
     """Convolve, normalise, activate."""
-    y = conv_norm(block, x, out, kernel, stride=stride, dilation=dilation, groups=groups, name=name)
+    y = conv_norm(
+        block, x, out, kernel, stride=stride, dilation=dilation, groups=groups, padding=padding, name=name
+    )
     return y.act(fixed(block.act), name=f"{name}_act")
 
 
@@ -77,7 +82,7 @@ def with_residual(x: Feature, y: Feature) -> Feature:
 
 
 def projected(block: Styled, x: Feature, place: Place) -> Feature:
-    """Return the input as it is, or through a strided 1x1 convolution where the place demands another shape."""
+    """Return the input, through a strided 1x1 convolution where the place demands another shape."""
     if x.channels == place.width and not place.strides:
         return x
     return conv_norm(block, x, place.width, 1, stride=place.stride, name="shortcut")
@@ -88,12 +93,12 @@ def pooled_scores(
     place: Place,
     outputs: Searchable[int],
     *,
-    width: Searchable[int] | None,
+    width: Searchable[int | None],
     dropout: Searchable[float],
 ) -> Feature:
     """Widen where asked, pool over all positions, drop, and weigh densely."""
-    x = place.input
-    x = x if width is None else conv_norm_act(block, x, fixed(width), 1, name="widen")
+    x, wide = place.input, fixed(width)
+    x = x if wide is None else conv_norm_act(block, x, wide, 1, name="widen")
     return x.adaptive_pool().flatten().dropout(fixed(dropout)).linear(fixed(outputs))
 
 

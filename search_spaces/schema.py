@@ -8,115 +8,80 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from difflib import get_close_matches
-from functools import lru_cache
-from typing import Annotated, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, is_dataclass
+from threading import RLock
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from .check import check_choices
-from .choice import Choice, Pick, Repeat, Searchable
-from .data import REGISTER, Data, registered
-from .errors import BadSpec
+from .check import MOST_OPTIONS, check_choices
+from .choice import DEEPEST, Choice, Pick, Repeat, Searchable
+from .data import REGISTER, Checked, Data, declared, registered
+from .errors import BadInput, BadSpec
+from .explain import OURS, UNKNOWN, explain, short
+from .names import nearest
 
 T = TypeVar("T")
-DEEPEST = 4096  # layers in one repeat
+Adapter = TypeAdapter[Any]
+RESERVED = {"type", "choice", "repeat", "pick"}  # files tell nodes and combinators apart by these
+SchemaOf = Callable[[type, GetCoreSchemaHandler], CoreSchema]
+_ADAPTERS: dict[tuple[type, SchemaOf, tuple[type, ...]], Adapter] = {}
 _BUILDING: set[type] = set()
+_LOCK = RLock()  # of the two above
 
 
 def build(kind: type[T], value: object) -> T:
-    """Return a checked, normalised `kind` from an object or from what a file says; `BadSpec` names the path."""
-    try:
-        node = _adapter(kind, registered()).validate_python(value)
-    except ValidationError as error:
-        raise BadSpec(explain(error)) from None
+    """Return a checked, normalised `kind` from an object or what a file says; `BadSpec` names the path."""
+    node = _validated(_adapter(kind, _node_schema), value)
     check_choices(node)
-    return node  # type: ignore[no-any-return]
+    return cast(T, node)
 
 
 def checked_fields(node: Data) -> dict[str, object]:
     """Return a node's fields, checked and normalised; for constructors."""
+    return dict(_validated(_adapter(type(node), _fields_schema), as_mapping(node)))
+
+
+def _validated(adapter: Adapter, value: object) -> Any:
     try:
-        checked = _fields_adapter(type(node), registered()).validate_python(_as_mapping(node))
+        return adapter.validate_python(value)
     except ValidationError as error:
         raise BadSpec(explain(error)) from None
-    return dict(checked)
 
 
-def explain(error: ValidationError) -> str:
-    """Return one line a mistake: path, what was got, what was expected."""
-    lines = [line for detail in error.errors(include_url=False) if (line := _line(detail))]
-    return "\n".join(dict.fromkeys(lines))
+def _adapter(kind: type, schema: SchemaOf) -> Adapter:
+    """Return the validator of a class or of its fields; made once for what is registered."""
 
-
-def _line(detail: ErrorDetails) -> str | None:
-    path = ""
-    for part in detail["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif not part.startswith("<"):
-            path += f".{part}" if path else part
-    message = detail["msg"][0].lower() + detail["msg"][1:]
-    match detail["type"]:
-        case "too_short" if len(detail["input"]) >= detail["ctx"]["min_length"]:
-            return None  # its items failed, and each has a line of its own
-        case "extra_forbidden":
-            return f"{path}: unknown field; remove it or correct its name"
-        case "union_tag_invalid":
-            return f"{path}: {detail['ctx']['tag']}"
-        case "missing" | "spec":
-            return f"{path}: {message}"
-        case _:
-            return f"{path}: got {_short(detail['input'])}, expected {message.removeprefix('input should be ')}"
-
-
-@lru_cache(maxsize=64)
-def _adapter(kind: type, _registered: int) -> TypeAdapter:  # type: ignore[type-arg]
-    return _strict(lambda handler: handler.generate_schema(kind))
-
-
-@lru_cache(maxsize=64)
-def _fields_adapter(kind: type[Data], _registered: int) -> TypeAdapter:  # type: ignore[type-arg]
-    return _strict(lambda handler: _fields_schema(kind, handler))
-
-
-def _strict(schema: Callable[[GetCoreSchemaHandler], CoreSchema]) -> TypeAdapter:  # type: ignore[type-arg]
     class Root:
         @classmethod
         def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-            return schema(handler)
+            return schema(kind, handler)
 
-    return TypeAdapter(Root, config=ConfigDict(strict=True))
+    key = (kind, schema, registered())
+    with _LOCK:
+        if key not in _ADAPTERS:
+            _ADAPTERS[key] = TypeAdapter(Root, config=ConfigDict(strict=True, allow_inf_nan=False))
+        return _ADAPTERS[key]
+
+
+def _node_schema(kind: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+    return handler.generate_schema(kind)
 
 
 def data_schema(cls: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """Return the schema of a node class; of an open base, that of every class registered below it, by its `type`."""
-    if cls.__dict__.get("open"):
-        return _open_schema(cls, handler)
+    """Return the schema of a node class; of an open base, that of the classes registered below, by `type`."""
     ref = f"data:{cls.__module__}.{cls.__qualname__}"
     if cls in _BUILDING:
         return core_schema.definition_reference_schema(ref)
     _BUILDING.add(cls)
     try:
+        if cls.__dict__.get("open"):
+            return _union_schema(REGISTER.get(cls, {}), handler, ref=ref)
         inner = _fields_schema(cls, handler)
     finally:
         _BUILDING.discard(cls)
     return _converted(cls, inner, lambda values: _made(cls, values), ref=ref)
-
-
-def _open_schema(base: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
-    ref = f"data:{base.__name__}"
-    if base in _BUILDING:
-        return core_schema.definition_reference_schema(ref)
-    _BUILDING.add(base)
-    try:
-        known = dict(REGISTER.get(base, {}))
-        arms = {f"<{name}>": handler.generate_schema(cls) for name, cls in known.items()}
-    finally:
-        _BUILDING.discard(base)
-    return _tagged(arms, lambda value: _type_tag(value, known), ref=ref)
 
 
 def kinds_schema(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -124,15 +89,21 @@ def kinds_schema(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
     arms = _flat(source)
     data = {arm.__name__: arm for arm in arms if isinstance(arm, type) and issubclass(arm, Data)}
     if len(data) == len(arms) > 1:
-        schemas = {f"<{name}>": handler.generate_schema(arm) for name, arm in data.items()}
-        return _tagged(schemas, lambda value: _type_tag(value, data))
+        return _union_schema(data, handler)
     grouped: dict[str, list[object]] = {}
     for arm in arms:
         grouped.setdefault(_kind_of_type(arm), []).append(arm)
     made = {kind: _arm_schema(kind, group, handler) for kind, group in grouped.items()}
     if "<real>" in made:  # 6 and 6.0 are one value, so that equal networks have equal keys
         made["<real>"] = core_schema.no_info_after_validator_function(float, made["<real>"])
-    return _tagged(made, lambda value: _kind_tag(value, tuple(made)))
+    return core_schema.tagged_union_schema(made, discriminator=lambda value: _kind_tag(value, tuple(made)))
+
+
+def _union_schema(
+    known: Mapping[str, type], handler: GetCoreSchemaHandler, *, ref: str | None = None
+) -> CoreSchema:
+    arms = {f"<{name}>": handler.generate_schema(cls) for name, cls in known.items()}
+    return core_schema.tagged_union_schema(arms, discriminator=lambda value: _type_tag(value, known), ref=ref)
 
 
 def _arm_schema(kind: str, group: list[object], handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -144,45 +115,75 @@ def _arm_schema(kind: str, group: list[object], handler: GetCoreSchemaHandler) -
 
 def _choice_schema(item: object, handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of `Choice[T]`, in files `{choice: [...], name: ...}`."""
-    option = handler.generate_schema(item)
-    inner = core_schema.typed_dict_schema(
+    name = core_schema.str_schema(pattern=r"^[A-Za-z0-9_.:/ -]{1,64}$", strict=True)
+    inner = _mapping_schema(
+        "a choice",
         {
-            "choice": _required(core_schema.tuple_schema([option], variadic_item_index=0, min_length=1)),
-            "name": core_schema.typed_dict_field(
-                core_schema.nullable_schema(core_schema.str_schema(min_length=1, strict=True)), required=False
-            ),
+            "choice": core_schema.typed_dict_field(_options_schema(item, handler)),
+            "name": core_schema.typed_dict_field(core_schema.nullable_schema(name), required=False),
         },
-        extra_behavior="forbid",
     )
     return _converted(Choice, inner, lambda v: Choice(*v["choice"], name=v.get("name")))
 
 
 def _repeat_schema(item: object, handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of `Repeat[T]`, in files `{repeat: item, count: n, independent: true}`."""
-    repeated = handler.generate_schema(Searchable[item])  # type: ignore[valid-type]
-    count = handler.generate_schema(Searchable[Annotated[int, Field(ge=1, le=DEEPEST)]])
-    inner = core_schema.typed_dict_schema(
+    count = handler.generate_schema(_searchable(Annotated[int, Field(ge=1, le=DEEPEST)]))
+    inner = _mapping_schema(
+        "a repeat",
         {
-            "repeat": _required(repeated),
-            "count": _required(count),
+            "repeat": core_schema.typed_dict_field(handler.generate_schema(_searchable(item))),
+            "count": core_schema.typed_dict_field(count),
             "independent": core_schema.typed_dict_field(core_schema.bool_schema(strict=True), required=False),
         },
-        extra_behavior="forbid",
     )
     return _converted(Repeat, inner, lambda v: Repeat(v["repeat"], v["count"], v.get("independent", False)))
 
 
 def _pick_schema(item: object, handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of `Pick[T]`, in files `{pick: k, of: [...]}`."""
-    option = handler.generate_schema(item)
-    inner = core_schema.typed_dict_schema(
+    inner = _mapping_schema(
+        "a pick",
         {
-            "pick": _required(core_schema.int_schema(ge=1, strict=True)),
-            "of": _required(core_schema.tuple_schema([option], variadic_item_index=0, min_length=1)),
+            "pick": core_schema.typed_dict_field(core_schema.int_schema(strict=True)),
+            "of": core_schema.typed_dict_field(_options_schema(item, handler)),
         },
-        extra_behavior="forbid",
     )
     return _converted(Pick, inner, lambda v: Pick(v["pick"], *v["of"]))
+
+
+def _searchable(item: object) -> object:
+    return cast(Any, Searchable)[item]
+
+
+def _options_schema(item: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    option = handler.generate_schema(item)
+    return core_schema.tuple_schema([option], variadic_item_index=0, min_length=1, max_length=MOST_OPTIONS)
+
+
+def _fields_schema(cls: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+    hints = get_type_hints(cls, include_extras=True)
+    members = {
+        name: core_schema.typed_dict_field(handler.generate_schema(hints[name]), required=default is MISSING)
+        for name, default in declared(cls)
+    }
+    taken = RESERVED & set(members)
+    if taken:
+        raise BadSpec(
+            f"{cls.__name__}.{min(taken)}: this name has a meaning of its own in files; choose another"
+        )
+    return _mapping_schema(cls.__name__, members)
+
+
+def _mapping_schema(name: str, members: dict[str, core_schema.TypedDictField]) -> CoreSchema:
+    known = ", ".join(members) or "none"
+
+    def refused(_: object) -> object:
+        about = {"name": name, "fields": known, "known": tuple(members)}
+        raise PydanticCustomError(UNKNOWN, "unknown field; the fields of {name} are {fields}", about)
+
+    unknown = core_schema.no_info_plain_validator_function(refused)
+    return core_schema.typed_dict_schema(members, extras_schema=unknown, extra_behavior="allow")
 
 
 def as_mapping(node: object) -> dict[str, object]:
@@ -192,69 +193,61 @@ def as_mapping(node: object) -> dict[str, object]:
             named = {"name": node.name} if node.name is not None else {}
             return {"choice": node.options, **named}
         case Repeat():
-            return {"repeat": node.item, "count": node.count, "independent": node.independent}
+            independent = {"independent": True} if node.independent else {}
+            return {"repeat": node.item, "count": node.count, **independent}
         case Pick():
             return {"pick": node.k, "of": node.options}
         case _:
-            return _as_mapping(node)
-
-
-def _as_mapping(node: object) -> dict[str, object]:
-    return {f.name: getattr(node, f.name) for f in fields(node)}  # type: ignore[arg-type]
-
-
-def _fields_schema(cls: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
-    hints = get_type_hints(cls, include_extras=True)
-    members = {
-        f.name: core_schema.typed_dict_field(
-            handler.generate_schema(hints[f.name]),
-            required=f.default is MISSING and f.default_factory is MISSING,
-        )
-        for f in fields(cls)  # type: ignore[arg-type]
-    }
-    return core_schema.typed_dict_schema(members, extra_behavior="forbid")
+            return {name: getattr(node, name) for name, _ in declared(type(node))}
 
 
 def _converted(
-    cls: type, inner: CoreSchema, make: Callable[[dict[str, object]], object], *, ref: str | None = None
+    cls: type, inner: CoreSchema, make: Callable[[dict[str, Any]], object], *, ref: str | None = None
 ) -> CoreSchema:
+    """Take an object of `cls` or a file's mapping through `inner`, then make an object of what came out."""
+    tag = cls.__name__ if issubclass(cls, Data) and cls.tagged else None
+
     def opened(value: object) -> object:
         if type(value) is cls:
             return as_mapping(value)
-        if isinstance(value, Mapping):
-            return {key: part for key, part in value.items() if key != "type" or not issubclass(cls, Data)}
-        raise PydanticCustomError("spec", "got {got}, expected {name}", {"got": _short(value), "name": cls.__name__})
+        if isinstance(value, Mapping) and (tag is None or value.get("type", tag) == tag):
+            return value if tag is None else {key: part for key, part in value.items() if key != "type"}
+        raise _wrong(f"got {short(value)}, expected {cls.__name__}")
+
+    def made(values: dict[str, Any]) -> object:
+        try:
+            return make(values)
+        except BadInput as error:
+            raise _wrong(str(error)) from None
 
     schema = core_schema.no_info_before_validator_function(opened, inner)
-    return core_schema.no_info_after_validator_function(make, schema, ref=ref)
+    return core_schema.no_info_after_validator_function(made, schema, ref=ref)
 
 
 def _made(cls: type[Data], values: dict[str, object]) -> Data:
+    """Make a node past its constructor, which checks all below once more, but not past its own checks."""
     node = object.__new__(cls)
-    for f in fields(cls):  # type: ignore[arg-type]
-        object.__setattr__(node, f.name, values[f.name] if f.name in values else _default(f))
+    for name, default in declared(cls):
+        object.__setattr__(node, name, values.get(name, default))
+    check = getattr(node, "__post_init__", None)
+    if check is not None and not issubclass(cls, Checked):
+        check()
     return node
 
 
-def _default(declared: object) -> object:
-    factory = getattr(declared, "default_factory", MISSING)
-    return getattr(declared, "default") if factory is MISSING else factory()  # noqa: B009
-
-
-def _tagged(
-    arms: dict[str, CoreSchema], tag: Callable[[object], str], *, ref: str | None = None
-) -> CoreSchema:
-    return core_schema.tagged_union_schema(arms, discriminator=tag, ref=ref)
+def _wrong(text: str) -> PydanticCustomError:
+    return PydanticCustomError(OURS, "{text}", {"text": text})
 
 
 def _type_tag(value: object, known: Mapping[str, type]) -> str:
     name = value.get("type") if isinstance(value, Mapping) else type(value).__name__
     if isinstance(name, str) and name in known and isinstance(value, Mapping | known[name]):
         return f"<{name}>"
-    near = get_close_matches(str(name), known, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    got = f"type {name!r}" if isinstance(value, Mapping) else _short(value)
-    return f"got {got}, expected one of {', '.join(sorted(known))}{hint}"  # no arm's tag: the error's text
+    got = short(value)
+    if isinstance(value, Mapping):
+        got = f"type {short(name)}" if "type" in value else "no type"
+    # This is no arm's tag, and so becomes the error's text.
+    return f"got {got}, expected one of {', '.join(sorted(known))}{nearest(str(name), known)}"
 
 
 def _kind_tag(value: object, kinds: Sequence[str]) -> str:
@@ -267,7 +260,7 @@ def _kind_tag(value: object, kinds: Sequence[str]) -> str:
     if kind in kinds:
         return kind
     words = " or ".join(_WORDS[k] for k in kinds)
-    return f"got {_short(value)}, expected {words}"  # no arm's tag: the error's text
+    return f"got {short(value)}, expected {words}"  # no arm's tag: the error's text
 
 
 _WORDS = {
@@ -282,7 +275,8 @@ _KINDS: dict[type, str] = {
 
 
 def _kind(value: object) -> str:
-    return _KINDS.get(type(value), "<data>" if is_dataclass(value) else f"<{type(value).__name__}>")
+    kind: type = type(value)
+    return _KINDS.get(kind, "<data>" if is_dataclass(value) else f"<{kind.__name__}>")
 
 
 def _kind_of_type(arm: object) -> str:
@@ -301,12 +295,3 @@ def _flat(source: object) -> list[object]:
     if get_origin(source) is Annotated and get_origin(get_args(source)[0]) in (Union, types.UnionType):
         return _flat(get_args(source)[0])
     return [source]
-
-
-def _required(schema: CoreSchema) -> core_schema.TypedDictField:
-    return core_schema.typed_dict_field(schema, required=True)
-
-
-def _short(value: object) -> str:
-    text = type(value).__name__ if isinstance(value, Data) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

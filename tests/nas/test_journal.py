@@ -197,3 +197,21 @@ def timed_read(folder: Path) -> float:
     start = time.perf_counter()
     assert len(read(folder)) == 100_001
     return time.perf_counter() - start
+
+
+def test_an_event_that_is_not_durable_is_written_at_once_and_synced_by_the_next_durable_one(
+    tmp_path: Path,
+) -> None:
+    syncs: list[int] = []
+    def sync(descriptor: int) -> None:
+        syncs.append(descriptor)
+        os.fsync(descriptor)
+
+    disk = Disk(fsync=sync)
+    with Journal.create(tmp_path / "run", {}, disk=disk) as journal:
+        syncs.clear()
+        journal.append("ask", {"number": 0}, durable=False)
+        assert not syncs
+        assert read(tmp_path / "run")[-1].type == "ask"
+        journal.append("tell", {"number": 0})
+        assert len(syncs) == 1

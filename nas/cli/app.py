@@ -1,0 +1,74 @@
+"""The commands of `nas` by name; a new one is a file with a function of its name, and an entry here.
+
+A command's file is imported when the command is given, so that `nas --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+COMMANDS: Mapping[str, str] = {
+    "search": "Search for an architecture; without CONFIG, the example on real handwritten digits.",
+    "resume": "Go on with a run, however it was stopped.",
+    "status": "Show how a run is doing: trials, front, rejections, failures, time left.",
+    "space": "Show what a search space holds: its size, what members cost, which share keeps limits.",
+    "profile": "Show what each layer of a model costs.",
+    "compare": "Draw the fronts of several runs on one picture and write them as tables.",
+    "doctor": "Check this machine: versions, devices, storage, and a search of ten seconds.",
+}
+
+
+class Commands(TyperGroup):
+    """Knows its commands by name and imports the one that is given."""
+
+    def resolve_command(  # type: ignore[override]  # typer's own context class is private
+        self, ctx: typer.Context, args: list[str]
+    ) -> tuple[str | None, TyperCommand | None, list[str]]:
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, None if known is None or name is None else command(name), rest
+
+
+def app() -> TyperGroup:
+    """Return the command `nas`."""
+    cli = typer.Typer(cls=Commands, name="nas", invoke_without_command=True, rich_markup_mode="rich")
+    cli.callback()(nas)
+    group = get_group(cli)
+    for name, line in COMMANDS.items():
+        group.add_command(TyperCommand(name, help=line))
+    return group
+
+
+def command(name: str) -> TyperCommand:
+    """Return a command, its file imported."""
+    one = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    one.command(name, short_help=COMMANDS[name])(getattr(import_module(f"{__package__}.{name}"), name))
+    made = get_command(one)
+    assert isinstance(made, TyperCommand)
+    return made
+
+
+def nas(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Find a convolutional architecture within your limits, and show the trade-off.
+
+    \b
+    nas search                  a first search, on digits, in a minute or two
+    nas status RUN              how it is doing, from any shell
+    nas compare RUN RUN         fronts on one picture
+
+    Every command takes --json; --debug shows the traceback of an error.
+    """
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("archscale"))
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)

@@ -1,0 +1,82 @@
+"""Drive a study to its end, showing how it goes, and say what was found: what `search` and `resume` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from search_spaces.errors import Infeasible
+
+from ..config import StudyConfig
+from ..driver import drive, stop_on_signals
+from ..launch import executor_for
+from ..proposal import Kind
+from ..study import Study
+from .finding import Finding, document, finding, summary
+from .options import RESULTS
+from .show import OutputClosed, complain, console, emit, many, say
+from .watch import watching
+
+DONE, NOTHING_FOUND, INTERRUPTED = 0, 1, 130
+
+
+def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool) -> int:
+    """Run a study from where it stands; the journal is closed at the end, however that comes.
+
+    Progress goes to standard output, or to standard error where that is kept for JSON.
+    """
+    to = console(stderr=as_json)
+    say(_opening(study, config, folder), to=to)
+    try:
+        with stop_on_signals() as stop:
+            executor = executor_for(config, folder, study.journal.header)
+            with watching(study, folder.name, workers=config.execution.workers or 1, to=to) as watch:
+                ending = drive(study, executor, watch=watch, stop=stop)
+    except OutputClosed:
+        complain(f"nobody reads the output any more, so the run was stopped. {_how_to_go_on(study, folder)}")
+        return INTERRUPTED
+    finally:
+        study.journal.close()
+    found = finding(study, folder)
+    if as_json:
+        emit(document(study, folder, found, ending=ending))
+    if ending == "interrupted":
+        complain(f"stopped as asked. {_how_to_go_on(study, folder)}")
+        return INTERRUPTED
+    return _told(study, folder, found, as_json=as_json)
+
+
+def command_for(command: str, folder: Path) -> str:
+    """Return the command line that gives a command this run, from where the user is."""
+    elsewhere = "" if folder.parent == RESULTS.resolve() else f" --results {folder.parent}"
+    return f"nas {command} {folder.name}{elsewhere}"
+
+
+def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
+    told = len(study.history.told)
+    workers = config.execution.workers
+    parts = [
+        f"{many(study.plan.trials, 'trial')} of {many(study.plan.epochs, 'epoch')}",
+        f"limits: {', '.join(config.limits)}" if config.limits else "no limits",
+        many(workers, "worker") if workers else "in this process",
+    ]
+    begun = f"; {told} of its trainings are done already" if told else ""
+    return f"{folder.name}: {', '.join(parts)}; in {folder}{begun}"
+
+
+def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -> int:
+    if found is None:
+        if not study.history.of(Kind.TRAIN):
+            raise Infeasible(
+                f"{folder.name}: none of {many(study.history.rejected, 'candidate')} keeps the limits, and no other "
+                f"was found; `{command_for('status', folder)}` says which limit turned them away and by how much"
+            )
+        complain(f"no trial of {folder.name} ended well; `{command_for('status', folder)}` says what happened")
+        return NOTHING_FOUND
+    if not as_json:
+        say(*summary(study, folder, found, next_command=command_for("compare", folder)))
+    return DONE
+
+
+def _how_to_go_on(study: Study, folder: Path) -> str:
+    kept = many(len(study.history.told), "finished training")
+    return f"{kept} on disk, nothing is lost. Go on with: {command_for('resume', folder)}"

@@ -1,0 +1,102 @@
+"""How things are written: consoles, tables, JSON, complaints. A place that is no terminal gets plain text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.box import Box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+PLAIN_WIDTH = 200  # columns where there is no terminal to measure
+QUIET = "dim"  # the style of what matters least
+_LINE_BELOW_HEAD = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
+
+
+class OutputClosed(Exception):
+    """Standard output was closed by its reader."""
+
+
+class _Console(Console):
+    """Says in an exception of its own that its reader has gone; rich would leave the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise OutputClosed
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or error; colours and cursor moves only on a terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def say(*lines: RenderableType, to: Console | None = None) -> None:
+    """Print lines, tables and so on, one below the other."""
+    to = to or console()
+    for line in lines:
+        to.print(line)
+
+
+def emit(document: Mapping[str, Json]) -> None:
+    """Print one JSON document on standard output."""
+    try:
+        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise OutputClosed from None
+
+
+def complain(message: str) -> None:
+    """Print an error's message on standard error."""
+    say(Text.assemble(("nas: ", "bold red"), message), to=console(stderr=True))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, left: Iterable[str] = ()) -> Table:
+    """Return a table without frame; columns are right-aligned but for the first and those of `left`."""
+    made = Table(box=_LINE_BELOW_HEAD, show_edge=False, pad_edge=False, header_style="bold", border_style=QUIET)
+    for i, head in enumerate(heads):
+        on_left = i == 0 or head in set(left)
+        made.add_column(head, justify="left" if on_left else "right", no_wrap=head not in set(left))
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
+    """Return names and values in two columns."""
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 3, 0, 0))
+    made.add_column(style=QUIET, no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in pairs:
+        made.add_row(name, value)
+    return made
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them.
+
+    >>> duration(7.31), duration(95), duration(3 * 3600 + 60)
+    ('7.3 s', '1 min 35 s', '3 h 1 min')
+    """
+    if seconds < 59.95:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def many(number: int, thing: str) -> str:
+    """Return a number with the thing it counts.
+
+    >>> many(1, "trial"), many(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")

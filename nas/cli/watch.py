@@ -1,0 +1,185 @@
+"""What is shown while a run is driven: a live table on a terminal, a line a trial anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..analysis.metrics import metric, shown
+from ..driver import Watch
+from ..history import Trial
+from ..proposal import Kind, Status
+from ..study import Study
+from .describe import describe
+from .estimate import seconds_left, seconds_spent
+from .show import QUIET, duration, many, say, table
+
+SHOWN = 8  # trials in the live table
+REFRESHES = 4.0  # a second
+PHASES = {Kind.TRAIN: "search", Kind.CONFIRM: "confirmation", Kind.FINAL: "final training"}
+
+
+@contextmanager
+def watching(study: Study, name: str, *, workers: int, to: Console) -> Iterator[Watch]:
+    """Yield what a driver tells its events to; they are shown until the context ends."""
+    if not to.is_terminal:
+        yield Lines(study, to)
+        return
+    live = LiveTable(study, name, workers=workers, room=to)
+    with Live(get_renderable=live.render, console=to, refresh_per_second=REFRESHES, transient=True):
+        yield live
+
+
+class Lines:
+    """Prints one line for each trial that ended, and for each that is tried again."""
+
+    def __init__(self, study: Study, to: Console) -> None:
+        self._study = study
+        self._to = to
+
+    def __call__(self, what: str, trial: Trial) -> None:
+        """Show an event."""
+        if what not in ("told", "retried"):
+            return
+        place = f"{PHASES[trial.kind]} {counted(self._study, trial.kind)}"
+        cells = [place, trial.key, *_named_scores(self._study, trial), status(trial)]
+        say("  ".join(cells), to=self._to)
+
+
+class LiveTable:
+    """The phase, the time left, the best so far and the last trials, drawn anew a few times a second.
+
+    Events come on the driver's thread and drawing happens on another, which sees only finished pictures.
+    """
+
+    def __init__(self, study: Study, name: str, *, workers: int, room: Console) -> None:
+        self._study = study
+        self._name = name
+        self._workers = workers
+        self._room = room
+        self._phase, self._bar = "starting", (0, 1)
+        self._body: RenderableType = Text()
+        self._ends_at: float | None = None
+        self._began_at = time.time() - seconds_spent(study.history)
+        if study.history.trials:
+            self._draw()
+
+    def __call__(self, what: str, trial: Trial) -> None:
+        """Show an event."""
+        self._draw()
+
+    def render(self) -> RenderableType:
+        """Return the picture of this moment."""
+        return Group(self._head(), self._body)
+
+    def _draw(self) -> None:
+        study, now = self._study, time.time()
+        left = seconds_left(study.history, study.plan, workers=self._workers, now=now)
+        self._ends_at = None if left is None else now + left
+        newest = next(reversed(study.history.trials.values()))
+        self._bar = _progress(study, newest.kind)
+        self._phase = PHASES[newest.kind]
+        self._body = Group(*self._best(), Text(), _trials(study), *self._turned_away())
+
+    def _head(self) -> RenderableType:
+        done, planned = self._bar
+        row = Table.grid(padding=(0, 3, 0, 0))
+        bar = ProgressBar(total=planned, completed=done, width=24, complete_style="cyan", finished_style="cyan")
+        row.add_row(
+            Text(self._name, "bold"), Text(self._phase, "cyan"), bar, f"{done} of {planned}", Text(self._clock(), QUIET)
+        )
+        return row
+
+    def _clock(self) -> str:
+        now = time.time()
+        spent = duration(round(now - self._began_at))
+        return spent if self._ends_at is None else f"{spent}, about {duration(round(max(0, self._ends_at - now)))} left"
+
+    def _best(self) -> Iterator[RenderableType]:
+        best = self._study.best
+        if best is None:
+            yield Text("nothing done yet", QUIET)
+            return
+        yield Text.assemble(("best  ", QUIET), ("  ".join(_named_scores(self._study, best)), "green"))
+        yield Text(f"      {describe(self._study.candidate(best).network)}", QUIET)
+
+    def _turned_away(self) -> Iterator[RenderableType]:
+        if rejected := self._study.history.rejected:
+            yield Text(f"{many(rejected, 'candidate')} turned away by the limits, never trained", QUIET)
+
+
+def status(trial: Trial) -> str:
+    """Return how a trial stands, in a few words."""
+    if trial.outcome is None:
+        again = f" (attempt {trial.attempts + 1})" if trial.attempts else ""
+        return f"epoch {trial.epoch} of {trial.identity.epochs}{again}"
+    words = trial.outcome.status.value.replace("_", " ")
+    if trial.outcome.status is Status.DONE:
+        return f"{words} in {duration(trial.outcome.seconds)}"
+    return f"{words}: {first_line(trial.outcome.note)}" if trial.outcome.note else words
+
+
+def first_line(note: str, *, longest: int = 100) -> str:
+    """Return the first line of a failure's note, cut where it is long."""
+    line = note.strip().partition("\n")[0]
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def counted(study: Study, kind: Kind) -> str:
+    """Return how many trials of a kind have ended, of how many, such as `3/24`."""
+    done, planned = _progress(study, kind)
+    return f"{done}/{planned}"
+
+
+def _progress(study: Study, kind: Kind) -> tuple[int, int]:
+    asked = study.history.of(kind)
+    done = sum(t.outcome is not None for t in asked)
+    if kind is Kind.TRAIN:
+        return done, max(study.plan.trials, len(asked))
+    return done, max(len(asked), study.plan.confirm_top * study.plan.confirm_seeds if kind is Kind.CONFIRM else 1)
+
+
+def _trials(study: Study) -> RenderableType:
+    history = study.history
+    told = [history.trials[n] for n in history.told[-SHOWN + len(history.untold) :]]
+    first = study.plan.objectives[0].metric
+    rows = [
+        (
+            str(trial.number + 1),
+            trial.key,
+            "" if (score := _score(study, trial)) is None else shown(score[0], score[1]),
+            shown("params", trial.cost["params"]),
+            shown("macs", trial.cost["macs"]),
+            Text(status(trial), _style(trial)),
+        )
+        for trial in [*told, *history.untold.values()][-SHOWN:]
+    ]
+    heads = ("trial", "architecture", metric(first).short, "parameters", "MACs", "status")
+    return table(heads, rows, left=("architecture", "status"))
+
+
+def _style(trial: Trial) -> str:
+    if trial.outcome is None:
+        return "cyan"
+    return QUIET if trial.done else "red"
+
+
+def _score(study: Study, trial: Trial) -> tuple[str, float] | None:
+    """Return the metric to judge a trial by: the test part's for a final training, else the first objective's."""
+    first = study.plan.objectives[0].metric
+    names = [name for name in trial.metrics if name.startswith("test_")] if trial.kind is Kind.FINAL else []
+    wanted = next((name for name in (first.replace("validation", "test"), *names) if name in names), first)
+    return (wanted, trial.metrics[wanted]) if wanted in trial.metrics else None
+
+
+def _named_scores(study: Study, trial: Trial) -> list[str]:
+    score = _score(study, trial)
+    scores = [] if score is None or score[0] in trial.cost else [f"{metric(score[0]).short} {shown(*score)}"]
+    return [*scores, *(f"{metric(name).short} {shown(name, trial.cost[name])}" for name in ("params", "macs"))]

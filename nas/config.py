@@ -1,0 +1,174 @@
+"""A study's config as data, read from YAML with `key=value` overrides; nothing in it is evaluated.
+
+`imports` names modules to import first, so that a user's own blocks, strategies or augmentations are known.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, cast
+
+from pydantic import Field
+
+from search_spaces.block import Whole
+from search_spaces.data import REGISTER, ByKind, Data
+from search_spaces.errors import BadInput
+from search_spaces.network import Network
+from search_spaces.serialise import from_data, parse, read_text, to_data
+
+from .data import DataSpec
+from .recipe import Recipe
+from .strategies import Evolution, StrategyConfig
+
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**31)]
+MAY_CHANGE = ("trials", "minutes", "execution")  # on resume: they change how much, not what is asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm(Data):
+    """How the winner is named: the best `top` are trained again with `seeds` fresh seeds each; 0 skips it."""
+
+    top: Count = 3
+    seeds: Whole = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final(Data):
+    """How the winner is trained for the one reading of the test part; None: as long as a trial."""
+
+    epochs: Annotated[Whole | None, ByKind()] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution(Data):
+    """Who runs trials: worker processes that can be killed, or (0 workers) this process."""
+
+    workers: Annotated[int, Field(ge=0, le=1024)] = 1
+    threads: Whole = 1  # of each worker
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    trial_seconds: Annotated[Seconds | None, ByKind()] = None  # a longer trial is killed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyConfig(Data):
+    """Everything a study is: what is searched, on which data, how, and within which limits."""
+
+    space: Annotated[str | Network, ByKind()]  # a preset, a file's path, or a space
+    data: DataSpec = DataSpec()
+    strategy: StrategyConfig = field(default_factory=Evolution)
+    objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("validation_accuracy:max",)
+    limits: tuple[str, ...] = ()  # such as "macs <= 5M"
+    recipe: Recipe = Recipe()
+    epochs: Whole = 20  # of every trial
+    trials: Whole = 50  # before confirmation
+    minutes: Annotated[Seconds | None, ByKind()] = None  # no trial is begun later than this
+    confirm: Confirm = Confirm()
+    final: Final = Final()
+    execution: Execution = Execution()
+    seed: Count = 0
+    imports: tuple[str, ...] = ()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study's YAML file; `overrides` are texts such as `strategy.population=10`."""
+    return read_config(read_text(path), overrides, source=str(path))
+
+
+def read_config(text: str, overrides: Sequence[str] = (), *, source: str) -> StudyConfig:
+    """Read a study's YAML text; `BadInput` names the path, or the line, of what cannot be used."""
+    data = parse(text, source=source)
+    if not isinstance(data, dict):
+        raise BadInput(f"{source}: got {type(data).__name__}, expected a mapping such as `space: mixed`")
+    for override in overrides:
+        _override(data, override)
+    try:
+        return config_from_data(data)
+    except BadInput as error:
+        raise type(error)(f"{source}: {error}") from None
+
+
+def config_from_data(data: Mapping[str, object]) -> StudyConfig:
+    """Return the checked config of what YAML or a journal's header gave."""
+    plain = dict(data)
+    _import(plain.get("imports", ()))
+    for name, base in (("strategy", StrategyConfig),):
+        if isinstance(plain.get(name), str):
+            plain[name] = {"type": plain[name]}
+        if isinstance(plain.get(name), dict):
+            plain[name] = _with_class_name(cast("dict[str, object]", plain[name]), base, name)
+    if isinstance(plain.get("data"), str):
+        plain["data"] = {"source": plain["data"]}
+    return from_data(StudyConfig, plain)
+
+
+def changed(config: StudyConfig, overrides: Sequence[str]) -> StudyConfig:
+    """Return a config with overrides applied."""
+    data = cast("dict[str, object]", copy.deepcopy(to_data(config)))
+    for override in overrides:
+        _override(data, override)
+    return config_from_data(data)
+
+
+def differences(a: StudyConfig, b: StudyConfig) -> list[str]:
+    """List what differs between two configs, as `name: ours, theirs`."""
+    ours, theirs = (cast("dict[str, object]", to_data(c)) for c in (a, b))
+    names = dict.fromkeys([*ours, *theirs])
+    return [
+        f"{name}: {ours.get(name, 'default')} in the run, {theirs.get(name, 'default')} asked"
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def _override(data: dict[str, object], text: str) -> None:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise BadInput(f"{text}: expected key=value, such as trials=100 or strategy.population=10")
+    *parents, last = path.strip().split(".")
+    at = data
+    for parent in parents:
+        inner = at.setdefault(parent, {})
+        if isinstance(inner, str) and parent in ("strategy", "data"):
+            inner = at[parent] = {"type" if parent == "strategy" else "source": inner}
+        if not isinstance(inner, dict):
+            raise BadInput(f"{text}: {parent} holds {inner!r}, expected a mapping to set {last} in")
+        at = inner
+    at[last] = parse(value, source=path) if value.strip() else None
+
+
+def _with_class_name(given: dict[str, object], base: type, where: str) -> dict[str, object]:
+    """Let `evolution` and `local_search` stand for the classes Evolution and LocalSearch."""
+    known = {_plain(name): name for name in REGISTER[base]}
+    name = given.get("type")
+    if not isinstance(name, str) or _plain(name) not in known:
+        words = sorted(_words(n) for n in known.values())
+        near = get_close_matches(str(name), words, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise BadInput(f"{where}: got {name!r}, expected one of {', '.join(words)}{hint}")
+    return {**given, "type": known[_plain(name)]}
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _words(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+def _import(modules: object) -> None:
+    if not isinstance(modules, list | tuple) or not all(isinstance(m, str) for m in modules):
+        raise BadInput(f"imports: got {modules!r}, expected a list of module names")
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise BadInput(f"imports: {module} cannot be imported ({error}); is it on PYTHONPATH?") from None
+
+

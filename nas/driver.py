@@ -1,0 +1,84 @@
+"""The loop that drives a study: ask, run, record; and how it leaves when told to stop.
+
+SIGINT or SIGTERM once: nothing new is asked, what runs is killed (it is repeated on resume), the journal is
+closed and the command ends with 130. Twice: at once. Both are safe, because outcomes are on disk first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Literal
+
+from .execution.base import Ended, Executor, Report
+from .history import Trial
+from .study import Study
+
+PAUSE_SECONDS = 0.5
+Ending = Literal["finished", "interrupted"]
+Watch = Callable[[str, Trial], None]  # what happened (asked, report, told, retried), to which trial
+
+
+@dataclass(slots=True)
+class StopSign:
+    """Set by the first signal."""
+
+    raised: bool = False
+
+
+def drive(study: Study, executor: Executor, *, watch: Watch, stop: StopSign) -> Ending:
+    """Run a study to its end, or until `stop` is raised; the executor is closed either way."""
+    try:
+        while not stop.raised:
+            _fill(study, executor, watch, stop)
+            if study.finished:
+                study.end("finished")
+                return "finished"
+            for happened in executor.wait(PAUSE_SECONDS):
+                _record(study, happened, watch)
+        study.end("interrupted")
+        return "interrupted"
+    finally:
+        executor.close()
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopSign]:
+    """Turn the first SIGINT or SIGTERM into a raised sign; a second one ends the process at once."""
+    sign = StopSign()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if sign.raised:
+            os._exit(130)
+        sign.raised = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield sign
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fill(study: Study, executor: Executor, watch: Watch, stop: StopSign) -> None:
+    while executor.free and not stop.raised:
+        asked = study.ask()
+        if asked is None:
+            return
+        proposal, attempt = asked
+        executor.submit(proposal, attempt)
+        watch("asked", study.history.trials[proposal.number])
+
+
+def _record(study: Study, happened: Report | Ended, watch: Watch) -> None:
+    trial = study.history.trials[happened.number]
+    if isinstance(happened, Report):
+        study.report(happened.number, happened.epoch, happened.metrics)
+        watch("report", trial)
+        return
+    study.tell(happened.number, happened.attempt, happened.outcome)
+    watch("retried" if trial.outcome is None else "told", trial)

@@ -1,0 +1,98 @@
+"""Checkpoints of one training: each is one file, written whole, checked by its hash, loaded as plain data.
+
+A file is `checkpoint-<training>-<epoch>.pt`, where `<training>` is the hash of the training's identity: a line
+with the SHA-256 of the rest, then what `torch.save` wrote. The last two are kept.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from search_spaces.errors import BadInput
+
+from ..storage import make_folder, read_bounded, replace_file, storage_errors
+
+State = Mapping[str, object]  # tensors, numbers, text, and lists and mappings of them
+T = TypeVar("T")
+
+KEPT = 2
+HEAD = b"archscale checkpoint 1 "
+HEAD_BYTES = len(HEAD) + 64 + 1
+SLACK_BYTES = 16 << 20  # beside the tensors: names, generators, the format itself
+
+
+def save(folder: Path, *, identity: str, epoch: int, state: State) -> None:
+    """Write a checkpoint of the training that `identity` names, and drop all but the last two of it.
+
+    Raises StorageError; the earlier checkpoints are then still there.
+    """
+    buffer = io.BytesIO()
+    torch.save({"identity": identity, "epoch": epoch, "state": dict(state)}, buffer)
+    body = buffer.getbuffer()
+    make_folder(folder)
+    path = folder / f"{_stem(identity)}{epoch:06d}.pt"
+    replace_file(path, b"".join((HEAD, sha256(body).hexdigest().encode(), b"\n", body)))
+    for old in _found(folder, identity)[KEPT:]:
+        _remove(old)
+
+
+def resume(
+    folder: Path, *, identity: str, expected_bytes: int, restore: Callable[[State], T]
+) -> tuple[T | None, tuple[str, ...]]:
+    """Return what `restore` makes of the last good checkpoint, None where there is none, and notes.
+
+    `restore` may raise anything: the state was then not this training's. What cannot be used is noted and
+    removed. A file much larger than the `expected_bytes` of tensors is not read.
+    """
+    notes: list[str] = []
+    for path in _found(folder, identity):
+        try:
+            epoch, state = _read(path, identity, limit_bytes=expected_bytes + SLACK_BYTES)
+            return restore(state), (*notes, f"continued after epoch {epoch}")
+        except Exception as error:  # noqa: BLE001 - a damaged or hostile file may raise anything
+            notes.append(f"{path.name} was not used: {str(error)[:200]}")
+            _remove(path)
+    return None, tuple(notes)
+
+
+def clear(folder: Path, *, identity: str) -> None:
+    """Remove a training's checkpoints, and what was left where writing one was cut short."""
+    for path in (*_found(folder, identity), *folder.glob(f".{_stem(identity)}*.tmp")):
+        _remove(path)
+
+
+def _stem(identity: str) -> str:
+    return f"checkpoint-{sha256(identity.encode()).hexdigest()[:16]}-"
+
+
+def _found(folder: Path, identity: str) -> list[Path]:
+    """Return a training's checkpoints, the newest first; names are of one length, so they sort as numbers do."""
+    return sorted(folder.glob(f"{_stem(identity)}*.pt"), reverse=True)
+
+
+def _read(path: Path, identity: str, *, limit_bytes: int) -> tuple[int, State]:
+    data = read_bounded(path, limit_bytes)
+    body = memoryview(data)[HEAD_BYTES:]
+    if data[:HEAD_BYTES] != HEAD + sha256(body).hexdigest().encode() + b"\n":
+        raise BadInput("its hash is not that of its content, so it was cut short or changed")
+    held = cast("dict[str, object]", torch.load(io.BytesIO(body), map_location="cpu", weights_only=True))
+    if held["identity"] != identity:
+        raise BadInput(f"it is of another training, {held['identity']}")
+    return cast(int, held["epoch"]), cast(State, held["state"])
+
+
+def _remove(path: Path) -> None:
+    with storage_errors(path, doing="removing it"):
+        path.unlink(missing_ok=True)
+
+
+def tensor_bytes(*tensors: Tensor) -> int:
+    """Return what tensors take."""
+    return sum(tensor.nbytes for tensor in tensors)

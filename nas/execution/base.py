@@ -1,0 +1,44 @@
+"""Who runs trials: what a driver asks of an executor, and the messages between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..proposal import Outcome, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A trial says how far it has come."""
+
+    number: int
+    epoch: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt at a trial ended."""
+
+    number: int
+    attempt: int
+    outcome: Outcome
+
+
+class Executor(Protocol):
+    """Runs trials side by side; one thread talks to it."""
+
+    @property
+    def free(self) -> int:
+        """How many more trials can be taken on now."""
+
+    def submit(self, proposal: Proposal, attempt: int) -> None:
+        """Begin a trial."""
+
+    def wait(self, seconds: float) -> list[Report | Ended]:
+        """Return what has happened, waiting up to `seconds` for something to."""
+
+    def close(self) -> None:
+        """Kill what runs and let go of everything; harmless when done twice."""

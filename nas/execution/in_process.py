@@ -1,0 +1,43 @@
+"""Trials in this very process, one after the other: simple to debug; a trial that hangs cannot be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..proposal import Outcome, Proposal
+from .base import Ended, Report
+
+Run = Callable[[Proposal, Callable[[int, Mapping[str, float]], None]], Outcome]
+
+
+class InProcess:
+    """Runs a trial when it is waited for."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._next: tuple[Proposal, int] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more trials can be taken on now."""
+        return int(self._next is None)
+
+    def submit(self, proposal: Proposal, attempt: int) -> None:
+        """Take on a trial; it begins with `wait`."""
+        assert self._next is None, "asked to run two trials at once"
+        self._next = (proposal, attempt)
+
+    def wait(self, seconds: float) -> list[Report | Ended]:
+        """Run the trial to its end, however long it takes."""
+        if self._next is None:
+            return []
+        proposal, attempt = self._next
+        happened: list[Report | Ended] = []
+        try:
+            outcome = self._run(proposal, lambda epoch, m: happened.append(Report(proposal.number, epoch, m)))
+        finally:
+            self._next = None
+        return [*happened, Ended(proposal.number, attempt, outcome)]
+
+    def close(self) -> None:
+        """Nothing is held."""

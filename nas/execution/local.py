@@ -1,0 +1,181 @@
+"""Trials in worker processes on this machine, each of which can be killed.
+
+A worker is `python -m nas.worker`: JSON lines in on its standard input, JSON lines out on its standard output.
+It dies with the driver. A trial over its time limit is killed with all it started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from search_spaces.errors import StorageError
+from search_spaces.serialise import Json, to_data
+
+from ..proposal import Outcome, Proposal, Status
+from .base import Ended, Report
+
+STARTUP_SECONDS = 120.0  # for a worker to load torch and the data, before a trial's own clock begins
+LONGEST_LINE = 1 << 20  # bytes; a worker that says more in one line is not ours
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    trial: tuple[int, int] | None = None  # (number, attempt) at work
+    began: float = 0.0
+    unread: bytearray = field(default_factory=bytearray)
+
+
+class LocalWorkers:
+    """Up to `workers` trials side by side; `setup` is sent to each worker first."""
+
+    def __init__(
+        self, *, setup: Mapping[str, Json], folder: Path, workers: int, threads: int, trial_seconds: float | None
+    ) -> None:
+        self._setup = dict(setup)
+        self._folder = folder
+        self._most = workers
+        self._threads = threads
+        self._trial_seconds = trial_seconds
+        self._workers: list[_Worker] = []
+        self._selector = selectors.DefaultSelector()
+
+    @property
+    def free(self) -> int:
+        """How many more trials can be taken on now."""
+        return self._most - sum(worker.trial is not None for worker in self._workers)
+
+    def submit(self, proposal: Proposal, attempt: int) -> None:
+        """Hand a trial to an idle worker, begun if need be."""
+        worker = next((w for w in self._workers if w.trial is None), None) or self._begin()
+        worker.trial, worker.began = (proposal.number, attempt), time.monotonic() + STARTUP_SECONDS
+        self._send(worker, {"proposal": said(proposal)})
+
+    def wait(self, seconds: float) -> list[Report | Ended]:
+        """Return what workers said, who died, and who was killed for taking too long."""
+        until = self._next_limit()
+        pause = max(0.0, min(seconds, until - time.monotonic())) if until else seconds
+        happened: list[Report | Ended] = []
+        for selected, _ in self._selector.select(pause):
+            happened += self._heard(cast(_Worker, selected.data))
+        return happened + self._overdue()
+
+    def close(self) -> None:
+        """Kill every worker and what it started."""
+        for worker in list(self._workers):
+            self._drop(worker)
+        self._selector.close()
+
+    def _begin(self) -> _Worker:
+        threads = {name: str(self._threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        number = len(self._workers)
+        try:
+            log = (self._folder / f"worker-{number}.log").open("ab")
+        except OSError as error:
+            raise StorageError(f"{self._folder}: a worker's log cannot be opened ({error}); free or mend it") from None
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nas.worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            env={**os.environ, **threads}, start_new_session=True,
+        )  # fmt: skip
+        worker = _Worker(process, log)
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+        self._workers.append(worker)
+        self._send(worker, {"setup": self._setup})
+        return worker
+
+    def _send(self, worker: _Worker, message: Mapping[str, Json]) -> None:
+        assert worker.process.stdin is not None
+        try:
+            worker.process.stdin.write(json.dumps(message).encode() + b"\n")
+            worker.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; its closed output says so to `wait`
+
+    def _heard(self, worker: _Worker) -> list[Report | Ended]:
+        assert worker.process.stdout is not None
+        chunk = os.read(worker.process.stdout.fileno(), 1 << 16)
+        worker.unread += chunk
+        if not chunk or len(worker.unread) > LONGEST_LINE:
+            return self._died(worker)
+        *lines, rest = bytes(worker.unread).split(b"\n")
+        worker.unread = bytearray(rest)
+        return [message for line in lines if (message := self._message(worker, line)) is not None]
+
+    def _message(self, worker: _Worker, line: bytes) -> Report | Ended | None:
+        if worker.trial is None:
+            return None
+        number, attempt = worker.trial
+        heard = json.loads(line)
+        if "began" in heard:
+            worker.began = time.monotonic()
+            return None
+        if "epoch" in heard:
+            return Report(number, heard["epoch"], heard["metrics"])
+        worker.trial = None
+        outcome = Outcome(
+            status=Status(heard["status"]), metrics=heard["metrics"], note=heard["note"], seconds=heard["seconds"]
+        )
+        return Ended(number, attempt, outcome)
+
+    def _died(self, worker: _Worker) -> list[Report | Ended]:
+        code = self._drop(worker)
+        if worker.trial is None:
+            return []
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        note = f"its worker process ended with {how} in mid-trial; see {worker.log.name}"
+        return [self._ended(worker, Status.LOST, note)]
+
+    def _overdue(self) -> list[Report | Ended]:
+        if self._trial_seconds is None:
+            return []
+        late = [w for w in self._workers if w.trial and time.monotonic() - w.began >= self._trial_seconds]
+        for worker in late:
+            self._drop(worker)
+        note = f"killed after its limit of {self._trial_seconds:g} s"
+        return [self._ended(worker, Status.TIMED_OUT, note) for worker in late]
+
+    def _ended(self, worker: _Worker, status: Status, note: str) -> Ended:
+        assert worker.trial is not None
+        return Ended(*worker.trial, Outcome(status=status, note=note, seconds=max(0.0, time.monotonic() - worker.began)))
+
+    def _drop(self, worker: _Worker) -> int:
+        self._workers.remove(worker)
+        assert worker.process.stdout is not None
+        self._selector.unregister(worker.process.stdout)
+        try:
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it is gone, and nothing it started is left
+        code = worker.process.wait()
+        for stream in (worker.process.stdin, worker.process.stdout, worker.log):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    pass  # what was still to be sent to a dead worker
+        return code
+
+    def _next_limit(self) -> float | None:
+        began = [worker.began for worker in self._workers if worker.trial]
+        return min(began) + self._trial_seconds if began and self._trial_seconds else None
+
+
+def said(proposal: Proposal) -> dict[str, Json]:
+    """Return a proposal as JSON; `nas.worker` reads it."""
+    return {
+        "number": proposal.number, "kind": proposal.kind.value, "candidate": to_data(proposal.candidate),
+        "epochs": proposal.epochs, "seed": proposal.seed, "parent": proposal.parent,
+    }  # fmt: skip

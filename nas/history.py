@@ -1,0 +1,210 @@
+"""A study's past, folded from its journal's events: the one reading of what happened.
+
+Driver, `nas status` and `nas compare` all see a study through this. Loads neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from search_spaces.errors import StorageError
+from search_spaces.serialise import Json
+
+from .journal import Event
+from .proposal import Identity, Kind, Outcome, Status
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """One proposal and what came of it."""
+
+    number: int
+    kind: Kind
+    code: tuple[int, ...]
+    identity: Identity
+    cost: Mapping[str, float]  # params, macs, activations, peak_bytes
+    parent: int | None = None
+    rejected: int = 0  # candidates turned away by the limits before this one
+    attempts: int = 0  # that ended without an outcome
+    attempt_notes: list[str] = field(default_factory=list)
+    outcome: Outcome | None = None
+    asked_at: float = 0.0
+    told_at: float = 0.0
+    epoch: int = 0  # the last one reported
+
+    @property
+    def key(self) -> str:
+        """The architecture's key."""
+        return self.identity.key
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What is known of it: its costs, and its scores once it is done."""
+        done = self.outcome is not None and self.outcome.status is Status.DONE
+        return {**self.cost, **(self.outcome.metrics if self.outcome and done else {})}
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended with metrics."""
+        return self.outcome is not None and self.outcome.status is Status.DONE
+
+
+@dataclass(slots=True)
+class History:
+    """Everything the events say."""
+
+    header: Mapping[str, Json] = field(default_factory=dict)
+    trials: dict[int, Trial] = field(default_factory=dict)
+    by_kind: dict[Kind, list[Trial]] = field(default_factory=lambda: {kind: [] for kind in Kind})
+    untold: dict[int, Trial] = field(default_factory=dict)  # asked, and no outcome yet
+    told: list[int] = field(default_factory=list)  # numbers, in the order told
+    ledger: list[Rejection] = field(default_factory=list)
+    rejected: int = 0
+    exhausted: bool = False
+    ended: bool = False
+    amended: dict[str, Json] = field(default_factory=dict)
+    spent_seconds: float = 0.0  # in earlier drivers
+    began_at: float | None = None  # of the driver at work
+    last_at: float = 0.0
+
+    def of(self, kind: Kind) -> list[Trial]:
+        """List the trials of a kind, in the order asked."""
+        return self.by_kind[kind]
+
+    def waits_for(self, *kinds: Kind) -> bool:
+        """Tell whether a trial of these kinds was asked and not told."""
+        return any(trial.kind in kinds for trial in self.untold.values())
+
+    def apply(self, event: Event) -> None:
+        """Fold in one event."""
+        _FOLDS.get(event.type, _ignore)(self, event)
+        self.last_at = event.time
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A candidate that was never trained, and the limit it breaks first."""
+
+    before: int  # the number of the proposal it was drawn for
+    key: str
+    metric: str
+    value: float
+    bound: float
+
+
+def history_of(events: Iterable[Event]) -> History:
+    """Fold a journal's events."""
+    history = History()
+    for event in events:
+        history.apply(event)
+    return history
+
+
+def ask_payload(trial: Trial, rejections: list[Rejection]) -> dict[str, Json]:
+    """Return the journal's record of a proposal; `_asked` reads it."""
+    who = trial.identity
+    payload: dict[str, Json] = {
+        "number": trial.number, "kind": trial.kind.value, "code": list(trial.code), "key": who.key,
+        "recipe": who.recipe, "epochs": who.epochs, "seed": who.seed, "cost": dict(trial.cost),
+        "rejected": trial.rejected,
+    }  # fmt: skip
+    if trial.parent is not None:
+        payload["parent"] = trial.parent
+    if rejections:
+        payload["ledger"] = [[r.key, r.metric, r.value, r.bound] for r in rejections]
+    return payload
+
+
+def tell_payload(number: int, attempt: int, outcome: Outcome) -> dict[str, Json]:
+    """Return the journal's record of an outcome; `_told` reads it."""
+    return {
+        "number": number, "attempt": attempt, "status": outcome.status.value,
+        "metrics": dict(outcome.metrics), "note": outcome.note, "seconds": round(outcome.seconds, 3),
+    }  # fmt: skip
+
+
+def _asked(history: History, event: Event) -> None:
+    said = event.payload
+    number = cast(int, said["number"])
+    if number in history.trials:
+        raise StorageError(f"journal event {event.number}: proposal {number} is asked twice; the journal was edited")
+    trial = Trial(
+        number=number,
+        kind=Kind(cast(str, said["kind"])),
+        code=tuple(cast("list[int]", said["code"])),
+        identity=Identity(
+            cast(str, said["key"]), cast(str, said["recipe"]), cast(int, said["epochs"]), cast(int, said["seed"])
+        ),
+        cost=cast("dict[str, float]", said["cost"]),
+        parent=cast("int | None", said.get("parent")),
+        rejected=cast(int, said["rejected"]),
+        asked_at=event.time,
+    )
+    history.trials[number] = history.untold[number] = trial
+    history.by_kind[trial.kind].append(trial)
+    history.rejected += trial.rejected
+    ledger = cast("list[tuple[str, str, float, float]]", said.get("ledger", []))
+    history.ledger += [Rejection(number, *entry) for entry in ledger]
+
+
+def _told(history: History, event: Event) -> None:
+    said = event.payload
+    trial = history.trials[cast(int, said["number"])]
+    if trial.outcome is None:  # the first outcome of a proposal wins
+        trial.outcome = _outcome(said)
+        trial.told_at = event.time
+        del history.untold[trial.number]
+        history.told.append(trial.number)
+
+
+def _retried(history: History, event: Event) -> None:
+    trial = history.trials[cast(int, event.payload["number"])]
+    trial.attempts += 1
+    trial.attempt_notes.append(f"{event.payload['status']}: {event.payload['note']}")
+
+
+def _outcome(said: Mapping[str, Json]) -> Outcome:
+    return Outcome(
+        status=Status(cast(str, said["status"])),
+        metrics=cast("dict[str, float]", said["metrics"]),
+        note=cast(str, said["note"]),
+        seconds=cast(float, said["seconds"]),
+    )
+
+
+def _reported(history: History, event: Event) -> None:
+    history.trials[cast(int, event.payload["number"])].epoch = cast(int, event.payload["epoch"])
+
+
+def _header(history: History, event: Event) -> None:
+    history.header = cast("Mapping[str, Json]", event.payload["header"])
+
+
+def _started(history: History, event: Event) -> None:
+    if history.began_at is not None:
+        history.spent_seconds += history.last_at - history.began_at
+    history.began_at = event.time
+    history.ended = False
+    history.amended.update(cast("dict[str, Json]", event.payload.get("amended", {})))
+    if event.payload.get("amended"):
+        history.exhausted = False
+
+
+def _exhausted(history: History, event: Event) -> None:
+    history.exhausted = True
+
+
+def _ended(history: History, event: Event) -> None:
+    history.ended = True
+
+
+def _ignore(history: History, event: Event) -> None:
+    """An event that a later version adds says nothing to this one."""
+
+
+_FOLDS = {
+    "header": _header, "start": _started, "ask": _asked, "tell": _told, "retry": _retried,
+    "report": _reported, "exhausted": _exhausted, "end": _ended,
+}  # fmt: skip

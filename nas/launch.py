@@ -1,0 +1,178 @@
+"""From a config to a study in a run folder, and back from the folder to the study."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast
+
+from scaling.constraints import parse_limit, prove_feasible
+from search_spaces.block import Head
+from search_spaces.blocks import Classifier, Regressor
+from search_spaces.errors import BadInput
+from search_spaces.network import Network
+from search_spaces.presets import preset
+from search_spaces.serialise import Json, from_data, load, to_data
+
+from .analysis.front import Objective
+from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differences
+from .execution.base import Executor
+from .execution.local import LocalWorkers
+from .journal import JOURNAL, Event, Journal, header_of
+from .recipe import Candidate
+from .storage import check_name, inside
+from .study import Plan, Study
+
+RESULTS = Path("results")
+
+
+def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) -> tuple[Study, Path]:
+    """Begin a study in `results/<name>`; a limit that no member can keep is refused before anything is written."""
+    data = describe_data(config)
+    space = space_of(config, data)
+    plan = plan_of(config, space)
+    if plan.limits:
+        prove_feasible(space, plan.limits)
+    folder = inside(results, check_name(name or _free_name(config, results)))
+    header: dict[str, Json] = {
+        "config": to_data(config), "space": to_data(space), "data": dict(data), "versions": _versions(),
+    }  # fmt: skip
+    return Study(plan, Journal.create(folder, header)), folder
+
+
+def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyConfig]:
+    """Open a run to go on with it; overrides may change how much is done (trials, minutes, execution), no more."""
+    journal = Journal.open(folder)
+    try:
+        config, space, amended = settings(journal.events, overrides)
+        study = Study(plan_of(config, space), journal, amended=amended)
+    except BaseException:
+        journal.close()
+        raise
+    return study, config
+
+
+def settings(
+    events: Sequence[Event], overrides: Sequence[str] = ()
+) -> tuple[StudyConfig, Network, dict[str, Json]]:
+    """Return a run's config as last amended, its space, and what these overrides amend."""
+    header = header_of(events)
+    base = cast("dict[str, object]", header["config"])
+    for event in events:
+        if event.type == "start":
+            base = {**base, **cast("dict[str, object]", event.payload.get("amended", {}))}
+    config = config_from_data(base)
+    wanted = changed(config, overrides) if overrides else config
+    frozen = replace(wanted, **{name: getattr(config, name) for name in MAY_CHANGE})
+    if frozen != config:
+        raise BadInput(
+            "resume: a run goes on with what it began with; got another " + "; ".join(differences(config, frozen))
+            + f". Only {', '.join(MAY_CHANGE)} may change; begin a new run with `nas search` and another --name"
+        )  # fmt: skip
+    amended = {
+        name: to_data(getattr(wanted, name)) for name in MAY_CHANGE if getattr(wanted, name) != getattr(config, name)
+    }
+    return wanted, from_data(Network, header["space"]), amended
+
+
+def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, Json]) -> Executor:
+    """Return the executor a config asks for; workers check that the data is still what the run began with."""
+    setup: dict[str, Json] = {
+        "data": to_data(config.data), "device": config.execution.device, "folder": str(folder.resolve()),
+        "fingerprint": cast("dict[str, Json]", header["data"])["fingerprint"], "imports": list(config.imports),
+        "threads": config.execution.threads, "trial_seconds": config.execution.trial_seconds,
+    }  # fmt: skip
+    if config.execution.workers == 0:
+        from .execution.in_process import InProcess  # loads torch in this process
+        from .worker import Bench
+
+        return InProcess(Bench.of(setup).run)
+    return LocalWorkers(
+        setup=setup,
+        folder=folder,
+        workers=config.execution.workers,
+        threads=config.execution.threads,
+        trial_seconds=config.execution.trial_seconds,
+    )
+
+
+def plan_of(config: StudyConfig, space: Network) -> Plan:
+    """Return what the study itself needs of a config."""
+    return Plan(
+        space=Candidate(network=space, recipe=config.recipe),
+        strategy=config.strategy,
+        objectives=tuple(Objective.parse(text) for text in config.objectives),
+        limits=tuple(parse_limit(text) for text in config.limits),
+        epochs=config.epochs,
+        trials=config.trials,
+        minutes=config.minutes,
+        confirm_top=config.confirm.top,
+        confirm_seeds=config.confirm.seeds,
+        final_epochs=config.final.epochs,
+        seed=config.seed,
+    )
+
+
+def describe_data(config: StudyConfig) -> dict[str, Json]:
+    """Read the data and return its input shape, outputs, task and fingerprint."""
+    from .data.load import load_search_data  # loads numpy
+
+    found = load_search_data(config.data)
+    return {
+        "name": found.name, "input": list(found.input_shape), "outputs": found.outputs, "task": found.task,
+        "fingerprint": found.fingerprint, "train": len(found.train.y), "validation": len(found.validation.y),
+    }  # fmt: skip
+
+
+def space_of(config: StudyConfig, data: Mapping[str, Json]) -> Network:
+    """Return the space a config names, for its data's input; a space for other data is refused."""
+    shape = tuple(cast("list[int]", data["input"]))
+    if isinstance(config.space, str) and not _is_file(config.space):
+        return preset(config.space, shape, classes=cast(int, data["outputs"]))
+    space = load(Path(config.space)) if isinstance(config.space, str) else config.space
+    if len(space.input) != len(shape) or space.input[0] != shape[0]:
+        raise BadInput(
+            f"space.input: got {space.input}, expected {shape}, the input of {data['name']}; change the space or the data"
+        )
+    _check_head(space.head, data)
+    return space
+
+
+def run_folder(run: str, results: Path = RESULTS) -> Path:
+    """Return the folder of a run, given by name or path; `BadInput` with the known runs where it is none."""
+    folder = Path(run) if (Path(run) / JOURNAL).is_file() else inside(results, check_name(run))
+    if not (folder / JOURNAL).is_file():
+        known = sorted(p.parent.name for p in results.glob(f"*/{JOURNAL}")) if results.is_dir() else []
+        raise BadInput(f"{run}: no run of that name in {results}; expected one of: {', '.join(known) or 'none yet'}")
+    return folder
+
+
+def _check_head(head: object, data: Mapping[str, Json]) -> None:
+    wanted, field = (Classifier, "classes") if data["task"] == "classification" else (Regressor, "outputs")
+    if isinstance(head, Head) and not isinstance(head, Classifier | Regressor):
+        return  # a user's own head knows what it gives
+    if not isinstance(head, wanted) or getattr(head, field) != data["outputs"]:
+        raise BadInput(
+            f"space.head: got {head}, expected {wanted.__name__}({field}={data['outputs']}) for {data['name']}; change it"
+        )
+
+
+def _is_file(text: str) -> bool:
+    return text.endswith((".yaml", ".yml", ".json")) or "/" in text
+
+
+def _free_name(config: StudyConfig, results: Path) -> str:
+    space = Path(config.space).stem if isinstance(config.space, str) else "space"
+    data = config.data.source.partition(":")[0]
+    stem = "".join(c if c.isalnum() else "-" for c in f"{data}-{space}".lower())[:48].strip("-")
+    number = 1
+    while (results / f"{stem}-{number}").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _versions() -> dict[str, Json]:
+    return {"archscale": version("archscale"), "torch": version("torch"), "python": platform.python_version()}

@@ -1,0 +1,48 @@
+"""How one architecture is trained, as data; a field may hold a `Choice`, and is then searched with the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from search_spaces.block import Rate, Whole
+from search_spaces.choice import Searchable
+from search_spaces.data import Data
+from search_spaces.network import Network
+
+from .data.augment import Augmentation
+
+Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Data):
+    """Optimiser, schedule, regularisation and augmentation; how long (epochs) is the proposal's budget.
+
+    `lr` is the peak learning rate. The schedule runs over the budget: `cosine` falls from the peak to 0 after
+    a linear `warmup` (a share of the steps), `one_cycle` rises to the peak over 30 % and falls to 0 (Smith 2018).
+    """
+
+    optimiser: Searchable[Literal["sgd", "adamw"]] = "adamw"
+    lr: Searchable[Positive] = 3e-3
+    momentum: Searchable[Rate] = 0.9  # of sgd (Nesterov); adamw keeps 0.9 and 0.999
+    weight_decay: Searchable[Weight] = 0.02  # not on norms and biases
+    batch: Searchable[Whole] = 64
+    schedule: Searchable[Literal["cosine", "one_cycle", "constant"]] = "one_cycle"
+    warmup: Searchable[Rate] = 0.05
+    label_smoothing: Searchable[Rate] = 0.0
+    clip: Searchable[Weight] = 5.0  # largest norm of all gradients together; 0: not clipped
+    augment: tuple[Searchable[Augmentation], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate(Data):
+    """What a study searches over: an architecture and the recipe it is trained by."""
+
+    network: Network
+    recipe: Recipe = Recipe()
+
+

@@ -1,0 +1,285 @@
+"""A study: joins space, strategy, limits and journal. It asks, is told, and records first.
+
+Every outcome is in the journal, fsynced, before the strategy hears of it. Resuming is folding the events: the
+same `History`, the strategy told the same trials in the same order, so that it asks what it would have asked.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from scaling.constraints import Limit, violations
+from scaling.cost import cost
+from search_spaces.errors import ArchscaleError
+from search_spaces.moves import decode, encode
+from search_spaces.serialise import Json, key
+
+from .analysis.front import Objective, costs, front
+from .history import History, Rejection, Trial, ask_payload, tell_payload
+from .journal import Journal
+from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
+from .recipe import Candidate
+from .strategies import Scope, Strategy, StrategyConfig, Told
+
+MOST_RETRIES = 2  # of a trial whose process died
+BUGS_IN_A_ROW = 5
+BUGS_AT_THE_START = 3
+LEDGER_ENTRIES = 50  # kept of one proposal's rejections; all are counted
+
+
+class StudyStopped(ArchscaleError):
+    """Too many trials failed in a way that is not theirs; the journal is whole and the study resumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a study needs to know, apart from its past."""
+
+    space: Candidate
+    strategy: StrategyConfig
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+    epochs: int = 20
+    trials: int = 50
+    minutes: float | None = None
+    confirm_top: int = 3
+    confirm_seeds: int = 2
+    final_epochs: int | None = None
+    seed: int = 0
+
+
+class Study:
+    """Ask, tell, record. One driver at a time: the journal holds the lock."""
+
+    def __init__(
+        self, plan: Plan, journal: Journal, *, clock: Callable[[], float] = time.time, amended: Mapping[str, Json] = {}
+    ) -> None:
+        self.plan = plan
+        self.journal = journal
+        self.history = History()
+        self._clock = clock
+        self._known: set[Identity] = set()
+        self._recipe_keys: dict[object, str] = {}
+        self._rejections: list[Rejection] = []
+        self._rejected = 0
+        self._pending: list[int] = []
+        self.strategy: Strategy = plan.strategy.start(Scope(space=plan.space, seed=plan.seed, admits=self._admits))
+        for event in journal.events:
+            self._apply(event.type, event)
+        self._pending = list(self.history.untold)
+        self._record("start", {"amended": dict(amended)} if amended else {})
+
+    def ask(self) -> tuple[Proposal, int] | None:
+        """Return the next (proposal, attempt), recorded; None while nothing can be asked before more is told.
+
+        Order: trials that were in flight, new trials by the strategy, confirmations, the final training.
+        """
+        if self._pending:
+            trial = self.history.trials[self._pending.pop(0)]
+            return self._proposal(trial), trial.attempts
+        trial_or_none = self._next_trial() or self._next_confirmation() or self._next_final()
+        if trial_or_none is None:
+            return None
+        self._record("ask", ask_payload(trial_or_none, self._rejections[:LEDGER_ENTRIES]))
+        return self._proposal(trial_or_none), 0
+
+    def tell(self, number: int, attempt: int, outcome: Outcome) -> None:
+        """Record what came of an attempt; the first outcome of a proposal wins, later ones change nothing.
+
+        A lost trial is asked again up to twice, one that ran out of memory once.
+        """
+        trial = self.history.trials[number]
+        if trial.outcome is not None or attempt != trial.attempts:
+            return
+        outcome = settled(outcome)
+        retries = {Status.LOST: MOST_RETRIES, Status.OUT_OF_MEMORY: 1}.get(outcome.status, 0)
+        if attempt < retries:
+            self._record("retry", tell_payload(number, attempt, outcome))
+            self._pending.append(number)
+            return
+        self._record("tell", tell_payload(number, attempt, outcome))
+        if outcome.status is Status.BUG:
+            self._stop_if_broken()
+
+    def report(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record how far a trial has come."""
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        self._record("report", {"number": number, "epoch": epoch, "metrics": finite})
+
+    def end(self, reason: str) -> None:
+        """Record that this driver leaves."""
+        self._record("end", {"reason": reason})
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is told and nothing is left to ask."""
+        return not self.history.untold and self._search_is_over() and self._nothing_left()
+
+    @property
+    def best(self) -> Trial | None:
+        """The named winner: best mean over confirmations, else the best trial; None while nothing is done."""
+        return winner(self.history, self.plan)
+
+    def candidate(self, trial: Trial) -> Candidate:
+        """Return what a trial trains."""
+        found = decode(self.plan.space, trial.code)
+        if key(found.network) != trial.key:
+            raise ArchscaleError(
+                f"trial {trial.number}: got key {key(found.network)} from its code, expected {trial.key}; this version "
+                "of the search space differs from the one that wrote the journal"
+            )
+        return found
+
+    def _next_trial(self) -> Trial | None:
+        self._rejections, self._rejected = [], 0
+        if self._search_is_over():
+            return None
+        number = len(self.history.trials)
+        candidate = self.strategy.ask(number)
+        if candidate is None:
+            self._record("exhausted", {"rejected": self._rejected})
+            return None
+        return self._trial(number, Kind.TRAIN, candidate, epochs=self.plan.epochs, seed=self.plan.seed)
+
+    def _next_confirmation(self) -> Trial | None:
+        if self.history.waits_for(Kind.TRAIN):
+            return None
+        asked = {(t.parent, t.identity.seed) for t in self.history.of(Kind.CONFIRM)}
+        for trial in finalists(self.history, self.plan):
+            for seed in range(self.plan.seed + 1, self.plan.seed + 1 + self.plan.confirm_seeds):
+                if (trial.number, seed) not in asked:
+                    return self._again(trial, Kind.CONFIRM, epochs=self.plan.epochs, seed=seed)
+        return None
+
+    def _next_final(self) -> Trial | None:
+        if self.history.waits_for(Kind.TRAIN, Kind.CONFIRM) or self.history.of(Kind.FINAL):
+            return None
+        best = self.best
+        if best is None:
+            return None
+        seed = self.plan.seed + 1 + self.plan.confirm_seeds
+        return self._again(best, Kind.FINAL, epochs=self.plan.final_epochs or self.plan.epochs, seed=seed)
+
+    def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Trial:
+        self._rejections, self._rejected = [], 0
+        number = len(self.history.trials)
+        return self._trial(number, kind, self.candidate(trial), epochs=epochs, seed=seed, parent=trial.number)
+
+    def _trial(
+        self, number: int, kind: Kind, candidate: Candidate, *, epochs: int, seed: int, parent: int | None = None
+    ) -> Trial:
+        return Trial(
+            number=number,
+            kind=kind,
+            code=encode(self.plan.space, candidate),
+            identity=self._identity(candidate, epochs, seed),
+            cost=asdict(cost(candidate.network)),
+            parent=parent,
+            rejected=self._rejected,
+        )
+
+    def _proposal(self, trial: Trial) -> Proposal:
+        return Proposal(
+            number=trial.number,
+            kind=trial.kind,
+            candidate=self.candidate(trial),
+            epochs=trial.identity.epochs,
+            seed=trial.identity.seed,
+            parent=trial.parent,
+        )
+
+    def _admits(self, candidate: Candidate) -> bool:
+        identity = self._identity(candidate, self.plan.epochs, self.plan.seed)
+        if identity in self._known:
+            return False
+        broken = violations(cost(candidate.network), self.plan.limits) if self.plan.limits else ()
+        if broken:
+            self._rejected += 1
+            if len(self._rejections) < LEDGER_ENTRIES:
+                worst = broken[0]
+                number = len(self.history.trials)
+                self._rejections.append(Rejection(number, identity.key, worst.metric, worst.value, worst.bound))
+        return not broken
+
+    def _identity(self, candidate: Candidate, epochs: int, seed: int) -> Identity:
+        recipe = self._recipe_keys.setdefault(candidate.recipe, "") or key(candidate.recipe)
+        self._recipe_keys[candidate.recipe] = recipe
+        return Identity(key(candidate.network), recipe, epochs, seed)
+
+    def _record(self, kind: str, payload: dict[str, Json]) -> None:
+        # Only what came of a trial cannot be worked out again: after a loss of power the same is asked again.
+        self._apply(kind, self.journal.append(kind, payload, durable=kind in ("tell", "retry")))
+
+    def _apply(self, kind: str, event: object) -> None:
+        before = len(self.history.told)
+        self.history.apply(event)  # type: ignore[arg-type]
+        if kind == "ask":
+            self._known.add(next(reversed(self.history.trials.values())).identity)
+        for number in self.history.told[before:]:
+            trial = self.history.trials[number]
+            if trial.kind is Kind.TRAIN:
+                scores = costs(trial.metrics, self.plan.objectives) if trial.done else None
+                self.strategy.tell(Told(number, trial.code, scores))
+
+    def _search_is_over(self) -> bool:
+        history = self.history
+        if history.exhausted or len(history.of(Kind.TRAIN)) >= self.plan.trials:
+            return True
+        if history.of(Kind.CONFIRM) or history.of(Kind.FINAL):
+            return True
+        spent = history.spent_seconds + self._clock() - (history.began_at or self._clock())
+        return self.plan.minutes is not None and spent >= 60 * self.plan.minutes
+
+    def _nothing_left(self) -> bool:
+        if self.best is None:
+            return True
+        return bool(self.history.of(Kind.FINAL))
+
+    def _stop_if_broken(self) -> None:
+        told = [self.history.trials[n] for n in self.history.told]
+        failed = [t.outcome.status is Status.BUG for t in told if t.outcome]
+        first_ones = len(failed) == BUGS_AT_THE_START and all(failed)
+        if first_ones or (len(failed) >= BUGS_IN_A_ROW and all(failed[-BUGS_IN_A_ROW:])):
+            note = told[-1].outcome.note if told[-1].outcome else ""
+            raise StudyStopped(
+                f"trial {told[-1].number}: {'the first 3 trials' if first_ones else '5 trials in a row'} failed with an "
+                f"error, expected them to train; mend the cause and resume. The last one said:\n{note}"
+            )
+
+
+def ranked(history: History, plan: Plan) -> list[Trial]:
+    """List the finished trials, best first: by the first objective, then the next ones, then the number."""
+    scored = [(costs(t.metrics, plan.objectives), t) for t in history.of(Kind.TRAIN) if t.done]
+    usable = [(vector, t.number, t) for vector, t in scored if vector is not None]
+    return [t for _, _, t in sorted(usable, key=lambda entry: entry[:2])]
+
+
+def finalists(history: History, plan: Plan) -> list[Trial]:
+    """List the trials to confirm: the best ones, of the front alone where there are several objectives."""
+    best = ranked(history, plan)
+    if len(plan.objectives) > 1:
+        best = [best[i] for i in front([t.metrics for t in best], plan.objectives)]
+    return best[: plan.confirm_top]
+
+
+def confirmed(history: History, plan: Plan) -> dict[int, float]:
+    """Return the mean of the first objective over each finalist's fresh seeds, by trial number."""
+    metric = plan.objectives[0].metric
+    scores: dict[int, list[float]] = {}
+    for trial in history.of(Kind.CONFIRM):
+        if trial.done and trial.parent is not None and metric in trial.metrics:
+            scores.setdefault(trial.parent, []).append(trial.metrics[metric])
+    return {number: statistics.fmean(values) for number, values in scores.items()}
+
+
+def winner(history: History, plan: Plan) -> Trial | None:
+    """Return the trial to name: the best by confirmation where there is one, else the best as told."""
+    means = confirmed(history, plan)
+    if means:
+        sign = -1 if plan.objectives[0].direction == "max" else 1
+        return history.trials[min(means, key=lambda n: (sign * means[n], n))]
+    return next(iter(ranked(history, plan)), None)
