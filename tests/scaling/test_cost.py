@@ -91,7 +91,13 @@ class MadeEarly(Block):
         return out
 
 
-CHAIN = (Conv(act="prelu"), MBConv(expand=2.0), ResidualBasic(), Pool(), DepthwiseSeparable(norm=Norm(kind="group")))
+CHAIN = (
+    Conv(act="prelu"),
+    MBConv(expand=2.0),
+    ResidualBasic(),
+    Pool(),
+    DepthwiseSeparable(norm=Norm(kind="group")),
+)
 ODD = (Identity(), TwoInputs(), HalfOfIt(), MadeEarly())
 BLOCK = st.sampled_from(CHAIN + ODD)
 
@@ -204,7 +210,9 @@ def test_layers_sum_to_the_network() -> None:
 def test_a_block_that_does_not_fit_is_named() -> None:
     network = around(ViewOfIt(), (8, 8))
     wrong = Network(
-        input=(3, 8, 8), stages=(*network.stages, Stage(blocks=(Conv(groups=7),), width=14)), head=network.head
+        input=(3, 8, 8),
+        stages=(*network.stages, Stage(blocks=(Conv(groups=7),), width=14)),
+        head=network.head,
     )
     with pytest.raises(Unbuildable, match=r"stages\.1\.blocks\.0 \(Conv\)"):
         cost(wrong)

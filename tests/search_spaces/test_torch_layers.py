@@ -107,7 +107,7 @@ def poolings(draw: st.DrawFn) -> tuple[Pooling, tuple[int, ...]]:
 
 
 @given(poolings())
-@settings(max_examples=3000)
+@settings(max_examples=150)
 def test_pooling_agrees_with_plain_loops(given_: tuple[Pooling, tuple[int, ...]]) -> None:
     layer, spatial = given_
     try:
