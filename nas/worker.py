@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ class Bench:
                 held_out=self._test_part,
                 device=self.device,
                 report=report,
-                seconds=self.trial_seconds,
+                deadline=time.monotonic() + self.trial_seconds if self.trial_seconds else None,
             ),
         )
 

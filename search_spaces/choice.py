@@ -15,6 +15,7 @@ from typing import Annotated, Generic, TypeVar
 
 from .data import ByKind, by_class, declared
 from .errors import BadSpec, OutOfSpace
+from .explain import short
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -149,6 +150,11 @@ def _match_fields(node: object, value: object, path: str, found: Decisions) -> N
 
 
 def _match_choice(choice: Choice[object], value: object, path: str, found: Decisions) -> None:
+    if type(value) in LEAVES:  # the common case, without a trial
+        for index, option in enumerate(choice.options):
+            if type(option) is type(value) and option == value:
+                _record(choice, index, path, value, found)
+                return
     failures = []
     for index, option in enumerate(choice.options):
         trial = dict(found)
@@ -214,4 +220,4 @@ def _brief(value: object) -> str:
     if isinstance(value, tuple):
         text = f"{len(value)} items ({', '.join(sorted({_brief(v) for v in value}))})"
         return text if len(text) < 80 else f"{len(value)} items"
-    return type(value).__name__ if is_dataclass(value) and not isinstance(value, type) else repr(value)
+    return type(value).__name__ if is_dataclass(value) else short(value)

@@ -27,7 +27,7 @@ Adapter = TypeAdapter[Any]
 RESERVED = {"type", "choice", "repeat", "pick"}  # files tell nodes and combinators apart by these
 SchemaOf = Callable[[type, GetCoreSchemaHandler], CoreSchema]
 _ADAPTERS: dict[tuple[type, SchemaOf, tuple[type, ...]], Adapter] = {}
-_BUILDING: set[type] = set()
+_MET: set[type] = set()  # classes whose schema the adapter now being made holds already, or soon will
 _LOCK = RLock()  # of the two above
 
 
@@ -61,6 +61,7 @@ def _adapter(kind: type, schema: SchemaOf) -> Adapter:
     key = (kind, schema, registered())
     with _LOCK:
         if key not in _ADAPTERS:
+            _MET.clear()
             _ADAPTERS[key] = TypeAdapter(Root, config=ConfigDict(strict=True, allow_inf_nan=False))
         return _ADAPTERS[key]
 
@@ -72,15 +73,12 @@ def _node_schema(kind: type, handler: GetCoreSchemaHandler) -> CoreSchema:
 def data_schema(cls: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of a node class; of an open base, that of the classes registered below, by `type`."""
     ref = f"data:{cls.__module__}.{cls.__qualname__}"
-    if cls in _BUILDING:
+    if cls in _MET:
         return core_schema.definition_reference_schema(ref)
-    _BUILDING.add(cls)
-    try:
-        if cls.__dict__.get("open"):
-            return _union_schema(REGISTER.get(cls, {}), handler, ref=ref)
-        inner = _fields_schema(cls, handler)
-    finally:
-        _BUILDING.discard(cls)
+    _MET.add(cls)
+    if cls.__dict__.get("open"):
+        return _union_schema(REGISTER.get(cls, {}), handler, ref=ref)
+    inner = _fields_schema(cls, handler)
     return _converted(cls, inner, lambda values: _made(cls, values), ref=ref)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
 from search_spaces.errors import BadInput
 from search_spaces.presets import PRESETS
+from search_spaces.serialise import to_data
 
 from ..config import StudyConfig, load_config, read_config
 from ..launch import create
@@ -27,7 +29,7 @@ def search(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CONFIG] [KEY=VALUE]...",
+            metavar="CONFIG KEY=VALUE",
             help="A study's YAML file, then settings that override it.",
             show_default=False,
         ),
@@ -50,5 +52,43 @@ def search(
     config_file, overrides = split(arguments or [])
     if print_config:
         return _print_config(config_file, overrides)
-    study, folder = create(_config(config_file, overrides), name=name, results=results)
-    return carry_out(study, _config(config_file, overrides), folder, as_json=as_json)
+    config = _config(config_file, overrides)
+    study, folder = create(config, name=name, results=results)
+    return carry_out(study, config, folder, as_json=as_json)
+
+
+def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Tell a config's path from the settings `key=value` around it; `BadInput` where there are several paths."""
+    overrides = [a for a in arguments if OVERRIDE.match(a)]
+    others = [a for a in arguments if not OVERRIDE.match(a)]
+    if len(others) > 1:
+        raise BadInput(
+            f"got {' and '.join(map(repr, others))}, expected one config and settings such as trials=100; "
+            "a setting has an = and no spaces around it"
+        )
+    return (others[0] if others else None), overrides
+
+
+def _config(config_file: str | None, overrides: Sequence[str]) -> StudyConfig:
+    if config_file is None:
+        return read_config(_example(), overrides, source=f"the example {EXAMPLE}")
+    path = Path(config_file)
+    if not path.is_file() and config_file in PRESETS:
+        raise BadInput(
+            f"{config_file}: a preset space, expected a study's config; to search that space in the example's place, "
+            f"`nas search space={config_file}`"
+        )
+    return load_config(path, overrides)
+
+
+def _example() -> str:
+    return (files("nas") / "examples" / EXAMPLE).read_text(encoding="utf-8")
+
+
+def _print_config(config_file: str | None, overrides: Sequence[str]) -> int:
+    config = _config(config_file, overrides)
+    if config_file is None and not overrides:
+        say(_example().rstrip())  # with its comments
+    else:
+        say(yaml.safe_dump(to_data(config), sort_keys=False, allow_unicode=True).rstrip())
+    return 0

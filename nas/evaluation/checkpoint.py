@@ -1,23 +1,23 @@
 """Checkpoints of one training: each is one file, written whole, checked by its hash, loaded as plain data.
 
-A file is `checkpoint-<training>-<epoch>.pt`, where `<training>` is the hash of the training's identity: a line
-with the SHA-256 of the rest, then what `torch.save` wrote. The last two are kept.
+A file is `checkpoint-<training>-<epoch>.pt`, where `<training>` is a hash of the training's identity. It holds a
+line with the SHA-256 of the rest, then what `torch.save` wrote. The last two are kept.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
-from torch import Tensor
 
 from search_spaces.errors import BadInput
 
-from ..storage import make_folder, read_bounded, replace_file, storage_errors
+from ..storage import make_folder, read_bounded, replace_file
 
 State = Mapping[str, object]  # tensors, numbers, text, and lists and mappings of them
 T = TypeVar("T")
@@ -73,7 +73,7 @@ def _stem(identity: str) -> str:
 
 
 def _found(folder: Path, identity: str) -> list[Path]:
-    """Return a training's checkpoints, the newest first; names are of one length, so they sort as numbers do."""
+    """Return a training's checkpoints, the newest first: epochs have six digits, so names sort as they do."""
     return sorted(folder.glob(f"{_stem(identity)}*.pt"), reverse=True)
 
 
@@ -89,10 +89,5 @@ def _read(path: Path, identity: str, *, limit_bytes: int) -> tuple[int, State]:
 
 
 def _remove(path: Path) -> None:
-    with storage_errors(path, doing="removing it"):
+    with suppress(OSError):  # a file left behind does no harm
         path.unlink(missing_ok=True)
-
-
-def tensor_bytes(*tensors: Tensor) -> int:
-    """Return what tensors take."""
-    return sum(tensor.nbytes for tensor in tensors)

@@ -12,7 +12,7 @@ LONGEST_MESSAGE = 1000  # characters of an exception's own text; the rest of a n
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-class TrialFailure(Exception):
+class TrialFailure(Exception):  # noqa: N818 - its kinds are named as outcomes are
     """A failure that a job knows the name of."""
 
     status = Status.BUG
@@ -28,12 +28,6 @@ class TimedOut(TrialFailure):
     """The trial's time is up."""
 
     status = Status.TIMED_OUT
-
-
-class OutOfMemory(TrialFailure):
-    """The device, or the machine, has not the memory."""
-
-    status = Status.OUT_OF_MEMORY
 
 
 def failed(error: BaseException, *, seconds: float) -> Outcome:

@@ -17,7 +17,7 @@ RISE = 0.3  # the share of a one-cycle schedule in which the rate rises
 def make_optimiser(model: nn.Module, recipe: Recipe) -> Optimizer:
     """Return the recipe's optimiser over a model's weights, fused: one kernel for all weights at once.
 
-    Weights of one axis (norms, biases, slopes) are not decayed (Goyal et al. 2017; He et al. 2019, section 3).
+    Weights of one axis (norms, biases, slopes) are not decayed (He et al. 2019, "Bag of Tricks", 3.1).
     """
     weights = [w for w in model.parameters() if w.requires_grad]
     decay = fixed(recipe.weight_decay)

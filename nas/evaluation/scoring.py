@@ -23,8 +23,8 @@ LARGER = 4  # times the training batch: without gradients a batch takes far less
 class Scoring(Protocol):
     """What one kind of task is trained to lower, and how well it did on a part."""
 
-    better_is: int  # 1 where a higher `main` score is better, else -1
-    main: str
+    main: str  # the score that says which of two models is better
+    sign: int  # 1 where more of it is better, else -1
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of a training batch."""
@@ -39,8 +39,8 @@ class Scoring(Protocol):
 class Classes:
     """Cross entropy, in nats; smoothing counts in training alone."""
 
-    better_is = 1
     main = "accuracy"
+    sign = 1
 
     def __init__(self, smoothing: float = 0.0) -> None:
         self.smoothing = smoothing
@@ -63,8 +63,8 @@ class Classes:
 class Numbers:
     """Mean squared error, in the targets' units: targets far from 1 in size are best scaled beforehand."""
 
-    better_is = -1
     main = "rmse"
+    sign = -1
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the mean squared error over examples and targets."""
@@ -98,7 +98,7 @@ def evaluate(
     batch: int,
     check_time: Callable[[], None],
 ) -> Mapping[str, float]:
-    """Return a model's scores on a part as `<name>_loss`, `<name>_accuracy` ...; the model is left in eval mode.
+    """Return a model's scores on a part, `<name>_loss` and so on; the model is left in eval mode.
 
     `batch` is the training batch. Raises `Diverged` where a score is not finite.
     """

@@ -1,4 +1,4 @@
-"""Training: the loop, what it has reached, and how it goes on after it was killed.
+"""Training: the loop, and how it goes on after it was killed.
 
 On the CPU, with the number of threads fixed, equal seeds give equal weights bit for bit, whether or not the
 training was cut short in between: every random number comes from a generator whose state is checkpointed.
@@ -6,68 +6,37 @@ training was cut short in between: every random number comes from a generator wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
-from typing import cast
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
 
 from search_spaces.block import fixed
 from search_spaces.errors import StorageError
-from search_spaces.modules import build
+from search_spaces.layers import parameter_count
+from search_spaces.network import Network, lower
 
+from ..data.augment import Augmentation
 from ..data.device import DevicePart
 from ..proposal import Proposal
 from . import checkpoint
-from .optimiser import learning_rate, make_optimiser
+from .failures import TrialFailure
+from .learner import Learner, fresh, restored, seeded, state_of
+from .optimiser import learning_rate
 from .precision import Precision, precision
 from .scoring import Scoring, evaluate, finite, scoring
 from .workspace import Workspace
 
 LOOK_STEPS = 50  # between two looks at the loss within an epoch: each makes a GPU wait
-COPIES = 4  # of the weights that a checkpoint holds at most: themselves, two moments, and room
-
-
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """How far a training has come."""
-
-    epoch: int = 0  # epochs done
-    seconds: float = 0.0  # spent on them, without evaluations
-    best: float | None = None  # the best validation score so far, and its epoch
-    best_epoch: int = 0
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Learner:
-    """All that changes while a network is trained."""
-
-    model: nn.Module
-    optimiser: Optimizer
-    batches: Generator  # of shuffling and augmentation, on the data's device
-    progress: Progress
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trained:
-    """A trained model, the metrics of its last epoch, how it is to be run, and remarks."""
-
-    model: nn.Module
-    metrics: Mapping[str, float]
-    rule: Precision
-    by: Scoring
-    notes: tuple[str, ...]
+COPIES = 4  # of its weights that a checkpoint holds at most: the weights, two moments, and room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Training:
-    """A proposal on its data; `watched` is scored after each epoch."""
+    """A proposal, the part it is trained on, and the part (or none) that is scored after each epoch."""
 
     proposal: Proposal
     part: DevicePart
@@ -76,12 +45,31 @@ class Training:
 
     @property
     def identity(self) -> str:
-        """What makes a checkpoint this training's: the same evaluation, of the same size, on such a device."""
-        i = self.proposal.identity
+        """What makes a checkpoint this training's: the same evaluation, on as much data, on such a device."""
+        of, device = self.proposal.identity, torch.device(self.workspace.device).type
         return (
-            f"{i.key} by {i.recipe}, {i.epochs} epochs, seed {i.seed}, {len(self.part)} examples, "
-            f"on {torch.device(self.workspace.device).type}"
+            f"{of.key} by recipe {of.recipe} for {of.epochs} epochs with seed {of.seed} "
+            f"on {len(self.part)} examples on {device}"
         )
+
+    @property
+    def rule(self) -> Precision:
+        """How its device computes."""
+        return precision(self.workspace.device)
+
+    @property
+    def by(self) -> Scoring:
+        """Its loss and scores."""
+        return scoring(self.part, smoothing=fixed(self.proposal.candidate.recipe.label_smoothing))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """A trained model, the metrics of the training and of its last epoch, and remarks on how it went."""
+
+    model: nn.Module
+    metrics: Mapping[str, float]
+    notes: tuple[str, ...]
 
 
 def train(training: Training) -> Trained:
@@ -89,66 +77,121 @@ def train(training: Training) -> Trained:
 
     Raises `Diverged`, `TimedOut`, and whatever the network raises.
     """
-    proposal, workspace = training.proposal, training.workspace
-    recipe, rule = proposal.candidate.recipe, precision(workspace.device)
-    by = scoring(training.part, smoothing=fixed(recipe.label_smoothing))
-    with seeded(proposal.seed, rule.device):
-        learner, notes = _begun(training, rule)
-        metrics: Mapping[str, float] = {}
-        saved = workspace.clock()
-        while learner.progress.epoch < proposal.epochs:
-            metrics = _epoch_and_score(training, learner, rule, by)
-            workspace.report(learner.progress.epoch, metrics)
-            due = workspace.clock() >= saved + workspace.checkpoint_seconds
-            if due and learner.progress.epoch < proposal.epochs:
-                notes += _save(training, learner)
-                saved = workspace.clock()
-    checkpoint.clear(workspace.folder, identity=training.identity)
+    try:
+        with seeded(training.proposal.seed, training.rule.device):
+            learner, notes = _begun(training)
+            metrics, more = _epochs(training, learner)
+    except TrialFailure:  # such a trial is not tried again
+        checkpoint.clear(training.workspace.folder, identity=training.identity)
+        raise
+    checkpoint.clear(training.workspace.folder, identity=training.identity)
     done = learner.progress
-    metrics = {**metrics, "train_seconds": done.seconds, "epochs": float(done.epoch)}
+    of_training = {"train_seconds": done.seconds, "epochs": float(done.epoch)}
     if done.best is not None:
-        metrics["best_epoch"] = float(done.best_epoch)
-    return Trained(model=learner.model, metrics=metrics, rule=rule, by=by, notes=notes)
+        of_training["best_epoch"] = float(done.best_epoch)
+    return Trained(model=learner.model, metrics={**metrics, **of_training}, notes=notes + more)
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators, which dropout draws from, and put them back afterwards.
-
-    This is the one place that touches them; all else has generators of its own.
-    """
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(stream_seed(seed, "global"))
-        yield
-
-
-def stream_seed(seed: int, stream: str) -> int:
-    """Return a seed of its own for each use of a trial's seed, so that equal draws do not meet."""
-    return int.from_bytes(sha256(f"{seed} {stream}".encode()).digest()[:8])
+def score(training: Training, model: nn.Module, part: DevicePart, *, name: str) -> Mapping[str, float]:
+    """Return a model's scores on a part, as `<name>_loss` and so on; raises `Diverged`."""
+    return evaluate(
+        model,
+        part,
+        name=name,
+        by=training.by,
+        rule=training.rule,
+        batch=fixed(training.proposal.candidate.recipe.batch),
+        check_time=training.workspace.check_time,
+    )
 
 
-def _begun(training: Training, rule: Precision) -> tuple[Learner, tuple[str, ...]]:
+def _begun(training: Training) -> tuple[Learner, tuple[str, ...]]:
     """Return a learner that goes on after the last good checkpoint, or a fresh one, with remarks."""
-    fresh = partial(_fresh, training, rule)
-    learner = fresh()
-    held = sum(tensor.nbytes for tensor in learner.model.state_dict().values())
     resumed, notes = checkpoint.resume(
         training.workspace.folder,
         identity=training.identity,
-        expected_bytes=COPIES * held,
-        restore=partial(_restored, fresh, rule.device),
+        expected_bytes=COPIES * _weight_bytes(training.proposal.candidate.network),
+        restore=partial(restored, training.proposal, training.rule),
     )
-    return resumed or learner, notes
+    return resumed or fresh(training.proposal, training.rule), notes
 
 
-def _fresh(training: Training, rule: Precision) -> Learner:
-    proposal = training.proposal
-    weights = Generator().manual_seed(stream_seed(proposal.seed, "weights"))
-    model = rule.place(build(proposal.candidate.network, seed=weights))
-    return Learner(
-        model=model,
-        optimiser=make_optimiser(model, proposal.candidate.recipe),
-        batches=Generator(rule.device).manual_seed(stream_seed(proposal.seed, "batches")),
-        progress=Progress(),
-    )
+def _epochs(training: Training, learner: Learner) -> tuple[Mapping[str, float], tuple[str, ...]]:
+    """Train to the last epoch, with reports and checkpoints; return the last metrics, and remarks."""
+    workspace, progress = training.workspace, learner.progress
+    metrics: Mapping[str, float] = {}
+    notes: tuple[str, ...] = ()
+    saved = workspace.clock()
+    while progress.epoch < training.proposal.epochs:
+        metrics = _epoch(training, learner)
+        workspace.report(progress.epoch, metrics)
+        due = workspace.clock() >= saved + workspace.checkpoint_seconds
+        if due and progress.epoch < training.proposal.epochs:
+            notes += _saved(training, learner)
+            saved = workspace.clock()
+    return metrics, notes
+
+
+def _weight_bytes(network: Network) -> int:
+    graph = lower(network)
+    return 4 * sum(parameter_count(node.layer, tuple(map(graph.shape, node.sources))) for node in graph.nodes)
+
+
+def _saved(training: Training, learner: Learner) -> tuple[str, ...]:
+    """Write a checkpoint; a disk that refuses is remarked on, for the training itself needs none."""
+    try:
+        checkpoint.save(
+            training.workspace.folder,
+            identity=training.identity,
+            epoch=learner.progress.epoch,
+            state=state_of(learner),
+        )
+    except StorageError as error:
+        return (f"no checkpoint after epoch {learner.progress.epoch}: {error}",)
+    return ()
+
+
+def _epoch(training: Training, learner: Learner) -> Mapping[str, float]:
+    """Train one epoch and score the watched part."""
+    clock, progress = training.workspace.clock, learner.progress
+    began = clock()
+    metrics: Mapping[str, float] = {"train_loss": _pass(training, learner)}
+    progress.epoch += 1
+    progress.seconds += clock() - began
+    if training.watched is None:
+        return metrics
+    scores = score(training, learner.model, training.watched, name="validation")
+    by = training.by
+    main = by.sign * scores[f"validation_{by.main}"]
+    if progress.best is None or main > progress.best:
+        progress.best, progress.best_epoch = main, progress.epoch
+    return {**metrics, **scores}
+
+
+def _pass(training: Training, learner: Learner) -> float:
+    """Take one step for every batch of the part; return the mean loss. Raises `Diverged` and `TimedOut`."""
+    recipe, rule, by = training.proposal.candidate.recipe, training.rule, training.by
+    batch, clip = fixed(recipe.batch), fixed(recipe.clip)
+    augment: tuple[Augmentation, ...] = tuple(fixed(a) for a in recipe.augment)
+    model, optimiser = learner.model.train(), learner.optimiser
+    weights = [w for group in optimiser.param_groups for w in group["params"]]
+    steps = training.part.steps(batch)
+    done, total = learner.progress.epoch * steps, training.proposal.epochs * steps
+    lost, seen = torch.zeros((), dtype=torch.float64, device=rule.device), 0
+    for step, (x, y) in enumerate(training.part.batches(learner.batches, batch, augment=augment)):
+        training.workspace.check_time()
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, (done + step + 0.5) / total)
+        with rule.computing():
+            output = model(rule.arrange(x))
+        loss = by.loss(output.float(), y)
+        torch.autograd.backward(loss)
+        if clip:
+            clip_grad_norm_(weights, clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        lost += loss.detach() * len(y)
+        seen += len(y)
+        if step % LOOK_STEPS == LOOK_STEPS - 1:
+            finite({"train_loss": lost.item()})
+    return finite({"train_loss": lost.item() / seen})["train_loss"]

@@ -17,15 +17,15 @@ Report = Callable[[int, Mapping[str, float]], None]  # an epoch's number, from 1
 class Workspace:
     """Where one trial runs: its data on a device, its own folder, and how it says how far it has come.
 
-    No two trials share a folder at one time; it is made when the first file is written. `held_out` reads the
-    test part and is called by a final training alone.
+    The folder is made when the first file is written. Trainings of one architecture may share it: each names
+    its checkpoints by its own identity. `held_out` reads the test part, for a final training alone.
     """
 
     folder: Path
     device: str  # as torch names it: "cpu", "cuda:0"
     data: OnDevice
     held_out: Callable[[], DevicePart]
-    report: Report = lambda epoch, metrics: None
+    report: Report = lambda _epoch, _metrics: None
     deadline: float | None = None  # on `clock`; a job looks at it at every step
     checkpoint_seconds: float = 5.0  # between two checkpoints, which are written at the end of epochs
     clock: Callable[[], float] = time.monotonic  # seconds

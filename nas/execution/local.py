@@ -25,6 +25,7 @@ from ..proposal import Outcome, Proposal, Status
 from .base import Ended, Report
 
 STARTUP_SECONDS = 120.0  # for a worker to load torch and the data, before a trial's own clock begins
+GRACE_SECONDS = 2.0  # past its limit, for a trial to stop by itself before it is killed
 LONGEST_LINE = 1 << 20  # bytes; a worker that says more in one line is not ours
 
 
@@ -141,7 +142,8 @@ class LocalWorkers:
     def _overdue(self) -> list[Report | Ended]:
         if self._trial_seconds is None:
             return []
-        late = [w for w in self._workers if w.trial and time.monotonic() - w.began >= self._trial_seconds]
+        now, most = time.monotonic(), self._trial_seconds + GRACE_SECONDS
+        late = [worker for worker in self._workers if worker.trial and now - worker.began >= most]
         for worker in late:
             self._drop(worker)
         note = f"killed after its limit of {self._trial_seconds:g} s"
@@ -170,7 +172,7 @@ class LocalWorkers:
 
     def _next_limit(self) -> float | None:
         began = [worker.began for worker in self._workers if worker.trial]
-        return min(began) + self._trial_seconds if began and self._trial_seconds else None
+        return min(began) + self._trial_seconds + GRACE_SECONDS if began and self._trial_seconds else None
 
 
 def said(proposal: Proposal) -> dict[str, Json]:

@@ -114,8 +114,10 @@ def test_ranges_are_those_of_all_members(space: Network) -> None:
 @given(spaces(tied=True))
 @settings(max_examples=40)
 def test_with_ties_and_conditions_no_member_lies_outside(space: Network) -> None:
-    assume(1 <= count(space) <= MOST)
-    for column, metric in zip(zip(*costs(space), strict=True), METRICS, strict=True):
+    assume(count(space) <= MOST)
+    found = costs(space)
+    assume(found)
+    for column, metric in zip(zip(*found, strict=True), METRICS, strict=True):
         reach = bounds(space, metric)
         assert reach.low <= min(column)
         assert max(column) <= reach.high
@@ -146,7 +148,7 @@ def test_a_space_with_taps_is_sampled_and_never_proved_infeasible() -> None:
 
 
 def test_too_many_variants_of_one_block_are_sampled() -> None:
-    wide = Conv(kernel=(Choice(*range(1, 80)), Choice(*range(1, 80))))
+    wide = MBConv(kernel=Choice(*range(1, 71)), expand=Choice(*(n / 10 for n in range(10, 80))))
     assert bounds(space_of(Stage(blocks=(wide,), width=4)), "macs").known == "sampled"
 
 
@@ -260,7 +262,8 @@ def test_the_feasible_share_is_that_of_all_members() -> None:
 def test_the_interval_of_a_share_is_wilsons() -> None:
     space = space_of(Stage(blocks=(Conv(),), width=2))
     share = feasible_share(space, [parse_limit("macs <= 1G")], rng=random.Random(0), n=10)
-    assert (share.share, share.high) == (1.0, 1.0)
+    assert share.share == 1.0
+    assert share.high == pytest.approx(1.0)
     assert share.low == pytest.approx(0.7225, abs=1e-4)  # 10 of 10, Brown, Cai & DasGupta 2001
 
 

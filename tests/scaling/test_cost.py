@@ -104,7 +104,7 @@ BLOCK = st.sampled_from(CHAIN + ODD)
 
 @st.composite
 def networks(draw: st.DrawFn, blocks: st.SearchStrategy[Block] = BLOCK) -> Network:
-    """Draw small networks of all kinds of lifetimes: chains, views, two inputs, taps of every earlier stage."""
+    """Draw small networks of all kinds of lifetimes: chains, views, two inputs, taps of earlier stages."""
     n = draw(st.integers(1, 4))
     stages = []
     for i in range(n):

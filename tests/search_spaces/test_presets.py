@@ -12,7 +12,6 @@ from scaling.cost import cost
 from search_spaces import (
     BadInput,
     Choice,
-    Network,
     NeverFalls,
     Repeat,
     count,
@@ -36,6 +35,7 @@ SHAPES = (
     (1, 9, 10, 12),
     (1, 3, 3),
 )
+MOBILE, MIXED = mobile((3, 224, 224), 10), mixed((3, 32, 32), 10)
 SEEDS = st.integers(0, 2**32)
 EVERY = [(name, shape) for name in PRESETS for shape in SHAPES]
 
@@ -90,7 +90,7 @@ def test_presets_are_data_that_files_hold(name: str, shape: tuple[int, ...]) -> 
 
 @given(SEEDS)
 def test_a_member_is_its_own_genome(seed: int) -> None:
-    space = mobile((3, 224, 224), 10)
+    space = MOBILE
     member = sample(space, random.Random(seed))
     assert decisions(space, member)["@resolution"] == (128, 160, 192, 224).index(fixed(member.input[1]))
     assert member.input[1] == member.input[2]
@@ -120,7 +120,7 @@ def test_mixed_holds_networks_of_ten_thousand_to_two_million_multiply_adds_on_di
 
 @given(SEEDS)
 def test_widths_of_mixed_never_fall_and_layers_choose_for_themselves(seed: int) -> None:
-    space = mixed((3, 32, 32), 10)
+    space = MIXED
     widths = [stage.width for stage in sample(space, random.Random(seed)).stages]
     assert widths == sorted(widths)
     assert all(stage.blocks.independent for stage in space.stages if isinstance(stage.blocks, Repeat))

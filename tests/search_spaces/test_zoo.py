@@ -9,7 +9,7 @@ from search_spaces.serialise import from_text, to_json
 from search_spaces.zoo import MODELS, model
 from search_spaces.zoo.efficientnet import rounded
 
-# params as published; multiply-adds of convolutions and the dense layer, which the papers round (0.39, ... 37 billion)
+# resolution, params and multiply-adds of convolutions and the dense layer; the paper rounds the last (0.39 B)
 PUBLISHED = {
     "efficientnet_b0": (224, 5_288_548, 385_814_752),
     "efficientnet_b1": (240, 7_794_184, 686_802_832),
@@ -55,5 +55,5 @@ def test_channels_round_to_eights_but_never_lose_a_tenth() -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(BadInput, match="model: got 'efficientnet_b9', .* did you mean 'efficientnet_b"):
+    with pytest.raises(BadInput, match=r"model: got 'efficientnet_b9', .* did you mean 'efficientnet_b"):
         model("efficientnet_b9")

@@ -1,0 +1,131 @@
+"""How many distinct random members of a space are sampled, resolved and costed in a second, on one core.
+
+    python benchmarks/cost_speed.py [--preset mobile] [--shape 3 224 224] [--members 20000] [--repeats 5]
+
+Each repeat draws anew (seed = its number) and begins with empty caches, so that it pays for lowering each kind
+of block once; `warm` is the same with the caches of the repeat before. `ratio` is fvcore's time on the built
+module over the time of `cost` alone, on the same networks with caches as a search has them; building is timed
+for neither. The two counts must agree.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is imported
+
+import argparse
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from machine import machine
+
+from scaling.cost import block_cost, cost
+from scaling.trace import fvcore_macs
+from search_spaces import Network, sample
+from search_spaces.modules import build
+from search_spaces.network import block_graph
+from search_spaces.presets import PRESETS, preset
+
+FAST_RUNS = 200  # of `cost` on one network, which takes microseconds
+
+
+def main() -> None:
+    given = arguments()
+    torch.set_num_threads(1)
+    space = preset(given.preset, tuple(given.shape), classes=given.classes)
+    cold, warm = [], []
+    for repeat in range(given.repeats):
+        block_cost.cache_clear()
+        block_graph.cache_clear()
+        cold.append(members_per_second(space, given.members, random.Random(repeat)))
+        warm.append(members_per_second(space, given.members, random.Random(given.repeats + repeat)))
+    ratios = [ratio(sample(space, random.Random(seed))) for seed in range(given.networks)]
+    result = {
+        "preset": given.preset,
+        "shape": given.shape,
+        "members": given.members,
+        "repeats": given.repeats,
+        "networks": given.networks,
+        "machine": machine(),
+        "cold_members_per_s": spread(cold),
+        "warm_members_per_s": spread(warm),
+        "cost_us": spread([own * 1e6 for own, _ in ratios]),
+        "fvcore_ms": spread([theirs * 1e3 for _, theirs in ratios]),
+        "ratio": spread([theirs / own for own, theirs in ratios]),
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(table(result))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="mobile")
+    parser.add_argument("--shape", type=int, nargs="+", default=[3, 224, 224])
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--members", type=int, default=20_000, help="distinct members a repeat")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--networks", type=int, default=10, help="networks that fvcore counts too")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/cost_speed.json"))
+    return parser.parse_args()
+
+
+def members_per_second(space: Network, members: int, rng: random.Random) -> float:
+    """Return how many distinct members a second were drawn, resolved and costed; telling them apart is timed too."""
+    seen: set[Network] = set()
+    start = time.perf_counter()
+    while len(seen) < members:
+        member = sample(space, rng)
+        if member not in seen:
+            seen.add(member)
+            cost(member)
+    return members / (time.perf_counter() - start)
+
+
+def ratio(network: Network) -> tuple[float, float]:
+    """Return the seconds that `cost` and that fvcore take on one network, once they are found to agree."""
+    module = build(network)
+    shape = tuple(int(n) for n in network.input if isinstance(n, int))
+    if (counted := fvcore_macs(module, shape)) != cost(network).macs:
+        raise SystemExit(f"cost gives {cost(network).macs:,} multiply-adds, fvcore {counted:,}: {network}")
+    return seconds(lambda: cost(network), FAST_RUNS), seconds(lambda: fvcore_macs(module, shape), 3)
+
+
+def seconds(work: Callable[[], object], runs: int) -> float:
+    """Return the median time of one run."""
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return the median, least and most of some values, to four figures."""
+    figures = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return {name: float(f"{value:.4g}") for name, value in figures.items()}
+
+
+def table(result: dict[str, object]) -> str:
+    """Return the result as text: what was measured on what, then a line a figure."""
+    on = ", ".join(f"{name} {value}" for name, value in machine().items())
+    head = f"{result['preset']} {result['shape']}: {result['members']} members x {result['repeats']} repeats, one core"
+    rows = [
+        f"{name:20} {value['median']:>12,g} median {value['least']:>12,g} least {value['most']:>12,g} most"
+        for name, value in result.items()
+        if isinstance(value, dict) and "median" in value
+    ]
+    return "\n".join([head, on, *rows])
+
+
+if __name__ == "__main__":
+    main()

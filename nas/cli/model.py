@@ -1,0 +1,51 @@
+"""What MODEL means on a command line: a published network, a spec file, or a trial of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from search_spaces.automaton import count
+from search_spaces.errors import BadInput
+from search_spaces.names import nearest
+from search_spaces.network import Network
+from search_spaces.serialise import load
+from search_spaces.zoo import MODELS, model
+
+from .record import network_of, read_record, trial_named
+
+FILES = (".json", ".yaml", ".yml")
+
+
+def model_named(text: str, results: Path) -> Network:
+    """Return the architecture that a zoo name, a spec file, `RUN#best` or `RUN#key` means; `BadInput` for others."""
+    run, mark, trial = text.rpartition("#")
+    if mark:
+        record = read_record(run, results)
+        return network_of(record, trial_named(record, trial))
+    if text in MODELS:
+        return model(text)
+    if not text.endswith(FILES) and not Path(text).is_file():
+        raise BadInput(
+            f"model: got {text!r}, expected a published network ({', '.join(MODELS)}), a spec file (.json, .yaml), "
+            f"or RUN#best or RUN#key{nearest(text, MODELS)}"
+        )
+    network = load(Path(text))
+    if (members := count(network)) != 1 or has_choices(network):
+        raise BadInput(f"{text}: a space of {members:,} architectures, expected one; see `nas space {text}`")
+    return network
+
+
+def with_input(network: Network, shape: tuple[int, ...] | None) -> Network:
+    """Return the network for another input `(channels, *spatial)`."""
+    return network if shape is None else replace(network, input=shape)
+
+
+def shape_from(text: str | None) -> tuple[int, ...] | None:
+    """Return the shape that text such as `3,224,224` says."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.replace("x", ",").split(",")]
+    if not 2 <= len(parts) <= 4 or not all(part.isdecimal() and 0 < int(part) <= 2**31 for part in parts):
+        raise BadInput(f"--input: got {text!r}, expected channels and sizes, such as 3,224,224 or 1,8,8")
+    return tuple(map(int, parts))

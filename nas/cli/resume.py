@@ -1,0 +1,41 @@
+"""`nas resume`: go on with a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from search_spaces.errors import BadInput
+
+from ..launch import reopen, run_folder
+from .options import RESULTS, AsJson, Results
+from .running import carry_out
+from .search import OVERRIDE
+
+
+def resume(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name, or its folder.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=VALUE", help="trials, minutes or execution, to change them.", show_default=False
+        ),
+    ] = None,
+    results: Results = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Go on with a run, whether it was stopped, killed or lost its machine.
+
+    Nothing that was finished is lost or done twice; what was in the middle goes on from its last checkpoint.
+
+    \b
+    nas resume digits-mixed-1
+    nas resume digits-mixed-1 trials=100 execution.workers=4
+    """
+    for text in overrides or []:
+        if not OVERRIDE.match(text):
+            raise BadInput(f"got {text!r} after the run's name, expected a setting such as trials=100")
+    folder = run_folder(run, results).resolve()
+    study, config = reopen(folder, overrides or [])
+    return carry_out(study, config, folder, as_json=as_json)

@@ -1,0 +1,239 @@
+"""`nas status`: how a run is doing, read from its journal without a lock."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from scaling.constraints import in_units
+
+from ..analysis.metrics import metric, shown
+from ..history import Rejection, Trial
+from ..proposal import Kind, Status
+from ..study import confirmed
+from .describe import describe
+from .estimate import seconds_left, seconds_spent
+from .finding import best_files
+from .options import RESULTS, AsJson, Results
+from .record import Record, network_of, read_record
+from .show import QUIET, Json, duration, emit, facts, many, say, table
+from .trade_off import axes_of, front_of, hypervolume_of
+from .watch import PHASES, first_line
+
+MOST_ROWS = 12  # of the front
+
+
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name, or its folder.")],
+    results: Results = RESULTS,
+    as_json: AsJson = False,
+) -> int:
+    """Show how a run is doing, from any shell, while it runs or after.
+
+    The front is that of the objectives; of a single objective, against MACs.
+
+    \b
+    nas status digits-mixed-1
+    nas status digits-mixed-1 --json | jq .trials
+    """
+    record, now = read_record(run, results), time.time()
+    if as_json:
+        emit(document(record, now))
+    else:
+        say(*report(record, now))
+    return 0
+
+
+def document(record: Record, now: float) -> dict[str, Json]:
+    """Return the JSON of `nas status`; docs/cli.md documents it."""
+    axes = axes_of(record.plan)
+    volume, reference = hypervolume_of(record.history, axes)
+    best = record.best
+    return {
+        "run": record.name,
+        "state": record.state,
+        "phase": phase(record),
+        "driver": record.driver,
+        "trials": {**counts(record), "planned": record.plan.trials, "rejected": record.history.rejected},
+        "objectives": [str(objective) for objective in axes],
+        "front": [_point(trial) for trial in front_of(record.history, axes)],
+        "hypervolume": volume,
+        "reference": reference,
+        "best": None if best is None else _point(best),
+        "rejections": [_rejection(*group) for group in by_limit(record.history.ledger)],
+        "failures": failures(record),
+        "seconds_spent": round(_spent(record, now), 1),
+        "seconds_left": _left(record, now),
+    }
+
+
+def report(record: Record, now: float) -> Iterator[RenderableType]:
+    """Yield what people see."""
+    yield Text.assemble((record.name, "bold"), "  ", _state(record))
+    yield Text()
+    yield facts(_facts(record, now))
+    axes = axes_of(record.plan)
+    best = front_of(record.history, axes)
+    if best:
+        yield Text()
+        yield _front_table(record, best[:MOST_ROWS])
+        if len(best) > MOST_ROWS:
+            yield Text(f"and {len(best) - MOST_ROWS} more; `nas compare {record.name}` draws all", QUIET)
+    for line in _failure_lines(record):
+        yield line
+    if record.state == "interrupted":
+        yield Text()
+        yield Text.assemble(("next: ", QUIET), f"nas resume {record.name}")
+
+
+def counts(record: Record) -> dict[str, int]:
+    """Count the search's trials: done, running, to be repeated since their driver left, and failed."""
+    trials = record.history.of(Kind.TRAIN)
+    untold = sum(t.outcome is None for t in trials)
+    running = untold if record.driver is not None else 0
+    return {
+        "done": sum(t.done for t in trials),
+        "running": running,
+        "interrupted": untold - running,
+        "failed": sum(t.outcome is not None and not t.done for t in trials),
+    }
+
+
+def phase(record: Record) -> str:
+    """Return what the run is at: search, confirmation or final training."""
+    kinds = [kind for kind in (Kind.FINAL, Kind.CONFIRM, Kind.TRAIN) if record.history.of(kind)]
+    return PHASES[kinds[0] if kinds else Kind.TRAIN]
+
+
+def by_limit(ledger: Iterable[Rejection]) -> list[tuple[str, float, list[float]]]:
+    """Group rejections as (metric, bound, values), the most frequent first."""
+    groups: dict[tuple[str, float], list[float]] = {}
+    for entry in ledger:
+        groups.setdefault((entry.metric, entry.bound), []).append(entry.value)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [(name, bound, values) for (name, bound), values in ordered]
+
+
+def failures(record: Record) -> dict[str, dict[str, Json]]:
+    """Return, by kind, how many trainings failed and what the last one said."""
+    found: dict[str, dict[str, Json]] = {}
+    for number in record.history.told:
+        outcome = record.history.trials[number].outcome
+        if outcome is not None and outcome.status is not Status.DONE:
+            known = found.setdefault(outcome.status.value, {"count": 0})
+            known |= {"count": _count(known) + 1, "last_trial": number, "last_note": outcome.note}
+    return found
+
+
+def _count(known: dict[str, Json]) -> int:
+    count = known["count"]
+    assert isinstance(count, int)
+    return count
+
+
+def _point(trial: Trial) -> dict[str, Json]:
+    return {"key": trial.key, "trial": trial.number, "metrics": trial.metrics}
+
+
+def _rejection(name: str, bound: float, values: list[float]) -> dict[str, Json]:
+    return {
+        "metric": name, "bound": bound, "count": len(values),
+        "nearest": min(values, key=lambda v: abs(v - bound)), "median": statistics.median(values),
+        "farthest": max(values, key=lambda v: abs(v - bound)),
+    }  # fmt: skip
+
+
+def _spent(record: Record, now: float) -> float:
+    return seconds_spent(record.history, now if record.driver is not None else None)
+
+
+def _left(record: Record, now: float) -> float | None:
+    if record.state == "finished":
+        return 0.0
+    workers = record.config.execution.workers or 1
+    left = seconds_left(record.history, record.plan, workers=workers, now=now)
+    return None if left is None else round(left, 1)
+
+
+def _state(record: Record) -> Text:
+    if record.state == "running":
+        return Text.assemble((phase(record), "cyan"), (f", driven by {record.driver}", QUIET))
+    if record.state == "finished":
+        return Text("finished", "green")
+    return Text.assemble(("stopped", "yellow"), f" in the {phase(record)}; no driver is at work")
+
+
+def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
+    config, n = record.config, counts(record)
+    space = config.space if isinstance(config.space, str) else "a space of its own"
+    yield "search", f"{space} on {config.data.source}, by {type(config.strategy).__name__}"
+    yield "objective", ", ".join(map(str, record.plan.objectives))
+    yield "trials", _trials(n, record.plan.trials)
+    if record.plan.limits:
+        yield "limits", ", ".join(map(str, record.plan.limits))
+    if record.history.rejected:
+        yield "turned away", "\n".join(_turned_away(record))
+    left = _left(record, now)
+    yield "time", duration(_spent(record, now)) + (f", about {duration(left)} left" if left else "")
+    volume, reference = hypervolume_of(record.history, axes_of(record.plan))
+    if volume is not None and reference is not None:
+        at = ", ".join(shown(o.metric, v) for o, v in zip(axes_of(record.plan), reference, strict=True))
+        yield "hypervolume", f"{volume:.4g} (reference: {at})"
+    if record.best is not None:
+        yield "best", describe(network_of(record, record.best))
+        yield "", Text(_best(record, record.best), "green")
+    for name, path in best_files(record.folder).items():
+        yield name, str(path)
+
+
+def _trials(n: dict[str, int], planned: int) -> str:
+    parts = [f"{n['done']} of {planned} done"]
+    parts += [f"{n['running']} running"] if n["running"] else []
+    parts += [f"{n['interrupted']} cut short, to be repeated"] if n["interrupted"] else []
+    parts += [f"{n['failed']} failed"] if n["failed"] else []
+    return ", ".join(parts)
+
+
+def _turned_away(record: Record) -> Iterator[str]:
+    yield f"{many(record.history.rejected, 'candidate')}, never trained"
+    for name, bound, values in by_limit(record.history.ledger):
+        sign = "above" if statistics.median(values) > bound else "below"
+        spread = f"{in_units(min(values))} to {in_units(max(values))}, median {in_units(statistics.median(values))}"
+        yield f"{len(values)} with {metric(name).short} {sign} {in_units(bound)}: {spread}"
+
+
+def _best(record: Record, best: Trial) -> str:
+    first = record.plan.objectives[0].metric
+    mean = confirmed(record.history, record.plan).get(best.number)
+    tests = [t.metrics for t in record.history.of(Kind.FINAL) if t.done and t.key == best.key]
+    tested = first.replace("validation_", "test_")
+    parts = [f"{metric(first).short} {shown(first, best.metrics[first] if mean is None else mean)}"]
+    parts += ["confirmed"] if mean is not None else []
+    parts += [f"{metric(tested).short} {shown(tested, tests[0][tested])}"] if tests and tested in tests[0] else []
+    return ", ".join(parts)
+
+
+def _front_table(record: Record, trials: list[Trial]) -> RenderableType:
+    axes = [o.metric for o in axes_of(record.plan)]
+    names = [*axes, *(name for name in ("params", "macs") if name not in axes)]
+    rows = [
+        (t.key, *(shown(name, t.metrics[name]) for name in names), Text(describe(network_of(record, t)), QUIET))
+        for t in trials
+    ]
+    return table(("front", *(metric(name).short for name in names), "architecture"), rows, left=("architecture",))
+
+
+def _failure_lines(record: Record) -> Iterator[RenderableType]:
+    found = failures(record)
+    if found:
+        yield Text()
+    for kind, said in found.items():
+        note = first_line(str(said["last_note"]))
+        number = f"{said['count']} {kind.replace('_', ' ')}"
+        yield Text.assemble((number, "red"), f"; the last, trial {said['last_trial']}: {note}")

@@ -1,0 +1,43 @@
+"""The front of a run in two metrics, and the space it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..analysis.front import Objective, costs, front
+from ..analysis.hypervolume import common_reference, hypervolume
+from ..history import History, Trial
+from ..proposal import Kind
+from ..study import Plan
+
+MACS = Objective(metric="macs", direction="min")
+
+
+def axes_of(plan: Plan) -> tuple[Objective, ...]:
+    """Return what a run's front is drawn in: its objectives, and MACs beside a single one."""
+    if len(plan.objectives) > 1 or plan.objectives[0].metric == MACS.metric:
+        return plan.objectives
+    return (*plan.objectives, MACS)
+
+
+def front_of(history: History, objectives: Sequence[Objective]) -> list[Trial]:
+    """List the trials of the search that no other beats, best in the first objective first."""
+    trials = scored(history, objectives)
+    best = [trials[i] for i in front([t.metrics for t in trials], objectives)]
+    return sorted(best, key=lambda t: (costs(t.metrics, objectives), t.number))
+
+
+def hypervolume_of(
+    history: History, objectives: Sequence[Objective]
+) -> tuple[float, tuple[float, ...]] | tuple[None, None]:
+    """Return the hypervolume of a run's trials and its reference: the worst of each metric and 10 % of its range."""
+    points = [t.metrics for t in scored(history, objectives)]
+    if not points:
+        return None, None
+    reference = common_reference([points], objectives)
+    return hypervolume(points, objectives, reference=reference), reference
+
+
+def scored(history: History, objectives: Sequence[Objective]) -> list[Trial]:
+    """List the trials of the search that are done and have a finite value in each objective."""
+    return [t for t in history.of(Kind.TRAIN) if t.done and costs(t.metrics, objectives) is not None]

@@ -1,0 +1,97 @@
+"""Jobs: from a proposal and a workspace to metrics. A job knows nothing of the search.
+
+A job trains on data, so `nas.evaluation` reads the types of `nas.data.device`; it loads none itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save as safetensors
+from torch import nn
+
+from search_spaces.serialise import to_json
+
+from ..data.device import DevicePart, OnDevice
+from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Status
+from ..storage import make_folder, replace_file
+from .failures import failed
+from .training import Training, score, train
+from .workspace import Workspace
+
+WEIGHTS, SPEC = "weights.safetensors", "spec.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a job found: finite metrics, and remarks such as that it was continued."""
+
+    metrics: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+
+
+Job = Callable[[Proposal, Workspace], Result]
+
+
+def run(proposal: Proposal, workspace: Workspace) -> Outcome:
+    """Do a proposal's job and return what came of it; whatever it raises becomes an outcome.
+
+    Only KeyboardInterrupt passes.
+    """
+    began = workspace.clock()
+    try:
+        result = JOBS[proposal.kind](proposal, workspace)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit too: a user's code must not end the worker
+        return failed(error, seconds=workspace.clock() - began)
+    note = "; ".join(result.notes)[:LONGEST_NOTE]
+    seconds = workspace.clock() - began
+    return Outcome(status=Status.DONE, metrics=result.metrics, note=note, seconds=seconds)
+
+
+def train_and_validate(proposal: Proposal, workspace: Workspace) -> Result:
+    """Train on the train part and score the validation part.
+
+    Metrics: train_loss, validation_loss, validation_accuracy (of a regression: _rmse, _r2), all of the last
+    epoch; best_epoch, after which validation was best; train_seconds; epochs.
+    """
+    data = workspace.data
+    done = train(Training(proposal=proposal, part=data.train, watched=data.validation, workspace=workspace))
+    return Result(metrics=done.metrics, notes=done.notes)
+
+
+def train_and_test(proposal: Proposal, workspace: Workspace) -> Result:
+    """Train on train and validation together, keep weights and spec, then read the test part once.
+
+    Metrics: train_loss, test_loss, test_accuracy (of a regression: _rmse, _r2), train_seconds, epochs. The
+    weights are those of `search_spaces.modules.build` of the spec.
+    """
+    training = Training(proposal=proposal, part=together(workspace.data), watched=None, workspace=workspace)
+    done = train(training)
+    _keep(done.model, proposal, workspace.folder)
+    test = score(training, done.model, workspace.held_out(), name="test")
+    return Result(metrics={**done.metrics, **test}, notes=done.notes)
+
+
+JOBS: Mapping[Kind, Job] = {
+    Kind.TRAIN: train_and_validate,
+    Kind.CONFIRM: train_and_validate,
+    Kind.FINAL: train_and_test,
+}
+
+
+def together(data: OnDevice) -> DevicePart:
+    """Return train and validation as one part."""
+    parts = (data.train, data.validation)
+    return replace(data.train, x=torch.cat([p.x for p in parts]), y=torch.cat([p.y for p in parts]))
+
+
+def _keep(model: nn.Module, proposal: Proposal, folder: Path) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    make_folder(folder)
+    replace_file(folder / SPEC, to_json(proposal.candidate.network).encode())
+    replace_file(folder / WEIGHTS, safetensors(tensors, metadata={"key": proposal.key}))

@@ -1,0 +1,100 @@
+"""A network in training: all that changes, as an object and as the state that a checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import cast
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from search_spaces.modules import build
+
+from ..proposal import Proposal
+from .checkpoint import State
+from .optimiser import make_optimiser
+from .precision import Precision
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a training has come."""
+
+    epoch: int = 0  # epochs done
+    seconds: float = 0.0  # spent on them, without evaluations
+    best: float | None = None  # the best validation score so far, and after which epoch it was
+    best_epoch: int = 0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Learner:
+    """A model, its optimiser, the generator of shuffling and augmentation, and how far it has come."""
+
+    model: nn.Module
+    optimiser: Optimizer
+    batches: Generator
+    progress: Progress
+
+
+def fresh(proposal: Proposal, rule: Precision) -> Learner:
+    """Return a learner before its first step; its weights follow from the proposal's seed."""
+    weights = Generator().manual_seed(stream_seed(proposal.seed, "weights"))
+    model = rule.place(build(proposal.candidate.network, seed=weights))
+    return Learner(
+        model=model,
+        optimiser=make_optimiser(model, proposal.candidate.recipe),
+        batches=Generator(rule.device).manual_seed(stream_seed(proposal.seed, "batches")),
+        progress=Progress(),
+    )
+
+
+def state_of(learner: Learner) -> State:
+    """Return all of a learner that its next step depends on, torch's global generators included."""
+    device = learner.batches.device
+    generators = {"batches": learner.batches.get_state(), "cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        generators["cuda"] = torch.cuda.get_rng_state(device)
+    return {
+        "model": learner.model.state_dict(),
+        "optimiser": learner.optimiser.state_dict(),
+        "generators": generators,
+        "progress": asdict(learner.progress),
+    }
+
+
+def restored(proposal: Proposal, rule: Precision, state: State) -> Learner:
+    """Return the learner whose state this is; raises whatever torch does where it is not of this proposal."""
+    learner = fresh(proposal, rule)
+    progress = Progress(**cast("dict[str, float]", state["progress"]))  # type: ignore[arg-type]  # checked below
+    if not 0 < progress.epoch < proposal.epochs:
+        raise ValueError(f"it says {progress.epoch} of {proposal.epochs} epochs are done")
+    learner.progress = progress
+    learner.model.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
+    learner.optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
+    generators = cast("Mapping[str, Tensor]", state["generators"])
+    learner.batches.set_state(generators["batches"])
+    torch.set_rng_state(generators["cpu"])
+    if rule.device.type == "cuda":
+        torch.cuda.set_rng_state(generators["cuda"], rule.device)
+    return learner
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators, which dropout draws from, and put them back afterwards.
+
+    This is the one place that does so; all else has generators of its own.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(stream_seed(seed, "global"))
+        yield
+
+
+def stream_seed(seed: int, stream: str) -> int:
+    """Return a seed of its own for each use of a trial's seed, so that no two uses draw alike."""
+    return int.from_bytes(sha256(f"{seed} {stream}".encode()).digest()[:8])
