@@ -2,10 +2,11 @@
 
     python benchmarks/cost_speed.py [--preset mobile] [--shape 3 224 224] [--members 20000] [--repeats 5]
 
-Each repeat draws anew (seed = its number) and begins with empty caches, so that it pays for lowering each kind
-of block once; `warm` is the same with the caches of the repeat before. `ratio` is fvcore's time on the built
-module over the time of `cost` alone, on the same networks with caches as a search has them; building is timed
-for neither. The two counts must agree.
+Each repeat draws anew (seed = its number) and begins with empty caches, so that it pays for lowering each
+kind of block once; `warm` is a second draw with the caches of the first. `ratio` is fvcore's time on the
+built module over the time of `cost` alone, on the same networks with the caches that a search would have;
+building is timed for neither, and the two counts must agree. All times are processor time of this one
+thread, so that other work on the machine counts less; the load is noted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -47,12 +49,14 @@ def main() -> None:
         warm.append(members_per_second(space, given.members, random.Random(given.repeats + repeat)))
     ratios = [ratio(sample(space, random.Random(seed))) for seed in range(given.networks)]
     result = {
+        "command": f"python benchmarks/cost_speed.py --preset {given.preset} --members {given.members}",
         "preset": given.preset,
         "shape": given.shape,
         "members": given.members,
         "repeats": given.repeats,
         "networks": given.networks,
-        "machine": machine(),
+        "machine": machine() | {"fvcore": version("fvcore")},
+        "load": os.getloadavg(),
         "cold_members_per_s": spread(cold),
         "warm_members_per_s": spread(warm),
         "cost_us": spread([own * 1e6 for own, _ in ratios]),
@@ -79,15 +83,15 @@ def arguments() -> argparse.Namespace:
 
 
 def members_per_second(space: Network, members: int, rng: random.Random) -> float:
-    """Return how many distinct members a second were drawn, resolved and costed; telling them apart is timed too."""
+    """Return the distinct members drawn, resolved and costed in a second, telling them apart included."""
     seen: set[Network] = set()
-    start = time.perf_counter()
+    start = time.process_time()
     while len(seen) < members:
         member = sample(space, rng)
         if member not in seen:
             seen.add(member)
             cost(member)
-    return members / (time.perf_counter() - start)
+    return members / (time.process_time() - start)
 
 
 def ratio(network: Network) -> tuple[float, float]:
@@ -100,13 +104,11 @@ def ratio(network: Network) -> tuple[float, float]:
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:
-    """Return the median time of one run."""
-    times = []
+    """Return the mean time of one run."""
+    start = time.process_time()
     for _ in range(runs):
-        start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return (time.process_time() - start) / runs
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -117,14 +119,18 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def table(result: dict[str, object]) -> str:
     """Return the result as text: what was measured on what, then a line a figure."""
-    on = ", ".join(f"{name} {value}" for name, value in machine().items())
-    head = f"{result['preset']} {result['shape']}: {result['members']} members x {result['repeats']} repeats, one core"
-    rows = [
-        f"{name:20} {value['median']:>12,g} median {value['least']:>12,g} least {value['most']:>12,g} most"
-        for name, value in result.items()
-        if isinstance(value, dict) and "median" in value
+    members = f"{result['members']} members x {result['repeats']} repeats, one core"
+    lines = [
+        f"{result['preset']} {result['shape']}: {members}",
+        str(result["machine"]),
+        f"load {result['load']}",
     ]
-    return "\n".join([head, on, *rows])
+    for name, value in result.items():
+        if isinstance(value, dict) and "median" in value:
+            lines.append(
+                f"{name:20}" + "".join(f"{value[at]:>12,g} {at}" for at in ("median", "least", "most"))
+            )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ epochs: 4
 trials: 100000
 confirm: {top: 4, seeds: 2}
 final: {epochs: 1}
-execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 240}
+execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 180}
 """
 
 
@@ -57,7 +57,7 @@ def main() -> None:
         runs[strategy] = study
         drive(study, executor_for(config, folder, study.journal.header), watch=lambda *_: None, stop=StopSign())
 
-    strategies = {"evolution": "{type: evolution, population: 24, contestants: 6}", "random": "random"}
+    strategies = {"evolution": "{type: evolution, population: 16, contestants: 5}", "random": "random"}
     threads = [threading.Thread(target=search, args=(text,)) for text in strategies.values()]
     for thread in threads:
         thread.start()
@@ -80,9 +80,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder with the four IDX files")
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--limit", type=int, default=12_000, help="train images of a search's trial")
+    parser.add_argument("--limit", type=int, default=6_000, help="train images of a search's trial")
+    parser.add_argument("--train-limit", type=int, default=None, help="images of the last trainings; all by default")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=10, help="of the last trainings, on all 60,000 images")
+    parser.add_argument("--epochs", type=int, default=5, help="of the last trainings, on all 60,000 images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=HERE.parent / "results")
     parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "benchmarks" / "fashion_mixed.json")
@@ -110,7 +111,7 @@ def plain(width: int) -> Network:
 
 def retrain(models: dict[str, Network], config: StudyConfig, given: argparse.Namespace) -> list[dict[str, object]]:
     """Train every model with every seed on train and validation, and read the test part once each."""
-    full = DataSpec(source="fashion_mnist", path=str(given.data))
+    full = DataSpec(source="fashion_mnist", path=str(given.data), limit=given.train_limit)
     whole = read_config(
         CONFIG,
         [f"data={json.dumps(to_data(full))}", "execution.workers=2", "execution.trial_seconds=3600"],
@@ -170,7 +171,7 @@ def write(
         }  # fmt: skip
     result = {
         "command": f"python benchmarks/fashion_mixed.py --data FOLDER --minutes {given.minutes:g} "
-        f"--seeds {given.seeds} --epochs {given.epochs} --seed {given.seed}",
+        f"--limit {given.limit} --seeds {given.seeds} --epochs {given.epochs} --seed {given.seed}",
         "machine": machine(), "load": os.getloadavg(), "config": to_data(config), "searches": searches, "rows": rows,
     }  # fmt: skip
     given.out.parent.mkdir(parents=True, exist_ok=True)

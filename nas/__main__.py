@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from .cli.app import app
-from .cli.show import OutputClosed, complain
+from .cli.show import ClosedOutputError, complain
 
 INTERRUPTED = 130
 UNEXPECTED = 1
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except (OutputClosed, BrokenPipeError):
+    except (ClosedOutputError, BrokenPipeError):
         return _without_output()
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a message
         if "--debug" in given:

@@ -144,9 +144,13 @@ def _asked(history: History, event: Event) -> None:
     )
     history.trials[number] = history.untold[number] = trial
     history.by_kind[trial.kind].append(trial)
-    history.rejected += trial.rejected
+    _rejected(history, said, before=number)
+
+
+def _rejected(history: History, said: Mapping[str, object], *, before: int) -> None:
+    history.rejected += cast(int, said["rejected"])
     ledger = cast("list[tuple[str, str, float, float]]", said.get("ledger", []))
-    history.ledger += [Rejection(number, *entry) for entry in ledger]
+    history.ledger += [Rejection(before, *entry) for entry in ledger]
 
 
 def _told(history: History, event: Event) -> None:
@@ -165,7 +169,7 @@ def _retried(history: History, event: Event) -> None:
     trial.attempt_notes.append(f"{event.payload['status']}: {event.payload['note']}")
 
 
-def _outcome(said: Mapping[str, Json]) -> Outcome:
+def _outcome(said: Mapping[str, object]) -> Outcome:
     return Outcome(
         status=Status(cast(str, said["status"])),
         metrics=cast("dict[str, float]", said["metrics"]),
@@ -194,6 +198,7 @@ def _started(history: History, event: Event) -> None:
 
 def _exhausted(history: History, event: Event) -> None:
     history.exhausted = True
+    _rejected(history, event.payload, before=len(history.trials))
 
 
 def _ended(history: History, event: Event) -> None:

@@ -9,10 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from scaling.constraints import parse_limit, prove_feasible
+from scaling.constraints import METRICS, parse_limit, prove_feasible
 from search_spaces.block import Head
 from search_spaces.blocks import Classifier, Regressor
 from search_spaces.errors import BadInput
+from search_spaces.names import nearest
 from search_spaces.network import Network
 from search_spaces.presets import preset
 from search_spaces.serialise import Json, from_data, load, to_data
@@ -27,6 +28,10 @@ from .storage import check_name, inside
 from .study import Plan, Study
 
 RESULTS = Path("results")
+SCORES = {  # by task, what every trial that is done has
+    "classification": ("validation_accuracy", "validation_loss", "train_loss", "train_seconds"),
+    "regression": ("validation_rmse", "validation_r2", "validation_loss", "train_loss", "train_seconds"),
+}
 
 
 def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) -> tuple[Study, Path]:
@@ -34,6 +39,7 @@ def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) ->
     data = describe_data(config)
     space = space_of(config, data)
     plan = plan_of(config, space)
+    _check_metrics(plan, data)
     if plan.limits:
         prove_feasible(space, plan.limits)
     folder = inside(results, check_name(name or _free_name(config, results)))
@@ -78,7 +84,7 @@ def settings(
     return wanted, from_data(Network, header["space"]), amended
 
 
-def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, Json]) -> Executor:
+def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]) -> Executor:
     """Return the executor a config asks for; workers check that the data is still what the run began with."""
     setup: dict[str, Json] = {
         "data": to_data(config.data), "device": config.execution.device, "folder": str(folder.resolve()),
@@ -148,6 +154,21 @@ def run_folder(run: str, results: Path = RESULTS) -> Path:
         known = sorted(p.parent.name for p in results.glob(f"*/{JOURNAL}")) if results.is_dir() else []
         raise BadInput(f"{run}: no run of that name in {results}; expected one of: {', '.join(known) or 'none yet'}")
     return folder
+
+
+def _check_metrics(plan: Plan, data: Mapping[str, Json]) -> None:
+    """Refuse an objective that no trial would have, and a limit that nothing would be held against."""
+    scores = SCORES[cast(str, data["task"])]
+    for objective in plan.objectives:
+        if objective.metric not in (known := (*scores, *METRICS)):
+            raise _unknown("objectives", objective.metric, known)
+    for limit in plan.limits:
+        if limit.metric not in METRICS:
+            raise _unknown("limits", limit.metric, METRICS)
+
+
+def _unknown(where: str, name: str, known: Sequence[str]) -> BadInput:
+    return BadInput(f"{where}: got {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
 
 
 def _check_head(head: object, data: Mapping[str, Json]) -> None:

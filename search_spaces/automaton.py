@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .choice import LEAVES, Choice, Decisions, Pick, Repeat, Same, layout, picks
-from .conditions import Condition, reads
+from .conditions import Condition, conditions_in, reads
 
 Value = int | float
 State = tuple[tuple[tuple[str, int], ...], tuple[Value, ...]]  # (tied name, option) pairs; condition states
@@ -247,7 +247,7 @@ class _Builder:
         names, blanks = layout(type(node))
         hidden = [names[position] for position, _ in blanks]
         outer = self.scope
-        for condition in (c for name in hidden for c in getattr(node, name)):
+        for condition in conditions_in([getattr(node, name) for name in hidden]):
             self.scope += ((len(self.conditions), path),)
             self.conditions.append(condition)
         for name in reversed(names):

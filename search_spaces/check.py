@@ -25,8 +25,8 @@ def check_choices(space: object) -> None:
             first, where = ties.setdefault(node.name, (node, path))
             if first.options != node.options:
                 raise BadSpec(
-                    f"{path}: choices tied as {node.name!r} must have the same options; got {node.options}, "
-                    f"expected {first.options} as at {where}"
+                    f"{path}: got the options {short(node.options)}, expected {short(first.options)} as at "
+                    f"{where}, because both are tied as {node.name!r}; give one of them another name"
                 )
 
 
@@ -64,6 +64,7 @@ def overlap(a: object, b: object) -> bool:
     for one, other in ((a, b), (b, a)):
         if isinstance(one, Repeat):
             return _overlap_repeat(one, other)
+    for one, other in ((a, b), (b, a)):
         if isinstance(one, Pick):
             return _overlap_pick(one, other)
     if isinstance(a, tuple) and isinstance(b, tuple):
@@ -79,7 +80,9 @@ def _overlap_repeat(repeat: Repeat[object], other: object) -> bool:
     if isinstance(other, Repeat):
         return overlap(repeat.count, other.count) and overlap(repeat.item, other.item)
     if isinstance(other, Pick):
-        return overlap(repeat.count, other.k)
+        return (
+            overlap(repeat.count, other.k) and sum(overlap(repeat.item, o) for o in other.options) >= other.k
+        )
     if not isinstance(other, tuple):
         return False
     return overlap(repeat.count, len(other)) and all(overlap(repeat.item, item) for item in other)

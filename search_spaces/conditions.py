@@ -8,6 +8,7 @@ stride given per axis is read axis by axis.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -50,6 +51,13 @@ class TotalAtMost(Data):
 
 
 Condition = Annotated[NeverFalls | TotalAtMost, ByKind()]
+
+
+def conditions_in(fields: Sequence[object]) -> Iterator[Condition]:
+    """Yield the conditions among what the fields hold that only a space has."""
+    for value in fields:
+        if isinstance(value, tuple):
+            yield from (item for item in value if isinstance(item, NeverFalls | TotalAtMost))
 
 
 def reads(condition: Condition, path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -18,6 +19,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "finite_number": "a finite number",
     "float_type": "a number",
+    "int_from_float": "a whole number",
     "int_type": "a whole number",
     "invalid_key": "a text as its name",
     "none_required": "nothing",
@@ -43,6 +45,11 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def named(value: object) -> str:
+    """Return a value for a message: a node by its class, anything else as it is."""
+    return type(value).__name__ if is_dataclass(value) else short(value)
+
+
 def _line(detail: ErrorDetails) -> str | None:
     path = _path(detail["loc"])
     given, about = detail["input"], detail.get("ctx", {})
@@ -55,8 +62,6 @@ def _line(detail: ErrorDetails) -> str | None:
             return f"{path}: got more than {_items(about['max_length'])}, expected at most that many"
         case "missing":
             return f"{path}: missing, and it has no default; give it a value"
-        case "union_tag_invalid":
-            return f"{path}: {about['tag']}"
         case "spec":
             return f"{path}: {detail['msg']}"
         case "unknown_field":
@@ -65,7 +70,7 @@ def _line(detail: ErrorDetails) -> str | None:
             return f"{path}: {about['error']}"
         case kind:
             expected = _EXPECTED.get(kind) or _expected(detail["msg"], about)
-            return f"{path}: got {short(given)}, expected {expected}"
+            return f"{path}: got {named(given)}, expected {expected}"
 
 
 def _expected(message: str, about: Mapping[str, object]) -> str:

@@ -46,9 +46,10 @@ def mutate(space: SpaceT, spec: SpaceT, rng: random.Random) -> SpaceT:
         options = [i for i in range(option_counts(space)[path]) if i != base[path]]
         rng.shuffle(options)
         for option in options:
-            changed = _complete(space, {**base, path: option}, rng)
-            if keeps_conditions(space, changed):
-                return changed
+            for drawn in (rng, None):  # a draw may break a condition that the copy or option 0 keeps
+                changed = _complete(space, {**base, path: option}, drawn)
+                if keeps_conditions(space, changed):
+                    return changed
     return sample(space, rng)
 
 

@@ -75,9 +75,9 @@ def _through(layer: Layer, sources: list[tuple[Views, Shape]], shape: Shape, ext
         case Flatten():
             return tuple(map(_shares, views, given[1:], (1,) * len(views), extent))
         case Upsample():
-            linear = layer.kind != "nearest"
+            reach = 1 if layer.kind == "nearest" else 2
             return tuple(
-                _resized(v, n, m, linear) for v, n, m in zip(views, given[1:], shape[1:], strict=True)
+                _resized(v, n, m, reach) for v, n, m in zip(views, given[1:], shape[1:], strict=True)
             )
         case Pad():
             return tuple(v.through(1, offset=-a) for v, (a, _) in zip(views, layer.amounts, strict=True))

@@ -6,11 +6,10 @@ that a file gives. The tags of unions are written `<...>` so that they can be le
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING
 from threading import RLock
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -19,8 +18,8 @@ from .check import MOST_OPTIONS, check_choices
 from .choice import DEEPEST, Choice, Pick, Repeat, Searchable
 from .data import REGISTER, Checked, Data, declared, registered
 from .errors import BadInput, BadSpec
-from .explain import OURS, UNKNOWN, explain, short
-from .names import nearest
+from .explain import OURS, UNKNOWN, explain, named
+from .kinds import WRONG, flat, kind_of_type, kind_problem, kind_tag, type_problem, type_tag
 
 T = TypeVar("T")
 Adapter = TypeAdapter[Any]
@@ -84,24 +83,43 @@ def data_schema(cls: type[Data], handler: GetCoreSchemaHandler) -> CoreSchema:
 
 def kinds_schema(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
     """Return the schema of a union whose arms are told apart by what the value is."""
-    arms = _flat(source)
+    arms = flat(source)
     data = {arm.__name__: arm for arm in arms if isinstance(arm, type) and issubclass(arm, Data)}
     if len(data) == len(arms) > 1:
         return _union_schema(data, handler)
     grouped: dict[str, list[object]] = {}
     for arm in arms:
-        grouped.setdefault(_kind_of_type(arm), []).append(arm)
+        grouped.setdefault(kind_of_type(arm), []).append(arm)
     made = {kind: _arm_schema(kind, group, handler) for kind, group in grouped.items()}
     if "<real>" in made:  # 6 and 6.0 are one value, so that equal networks have equal keys
         made["<real>"] = core_schema.no_info_after_validator_function(float, made["<real>"])
-    return core_schema.tagged_union_schema(made, discriminator=lambda value: _kind_tag(value, tuple(made)))
+    kinds = tuple(made)
+    return _tagged(made, lambda value: kind_tag(value, kinds), lambda value: kind_problem(value, kinds))
 
 
 def _union_schema(
     known: Mapping[str, type], handler: GetCoreSchemaHandler, *, ref: str | None = None
 ) -> CoreSchema:
     arms = {f"<{name}>": handler.generate_schema(cls) for name, cls in known.items()}
-    return core_schema.tagged_union_schema(arms, discriminator=lambda value: _type_tag(value, known), ref=ref)
+    return _tagged(
+        arms, lambda value: type_tag(value, known), lambda value: type_problem(value, known), ref=ref
+    )
+
+
+def _tagged(
+    arms: dict[str, CoreSchema],
+    tag: Callable[[object], str],
+    problem: Callable[[object], str],
+    *,
+    ref: str | None = None,
+) -> CoreSchema:
+    """Choose an arm by the value's tag; one more arm, for any other tag, says what is wrong."""
+
+    def refused(value: object) -> object:
+        raise _wrong(problem(value))
+
+    arms = {**arms, WRONG: core_schema.no_info_plain_validator_function(refused)}
+    return core_schema.tagged_union_schema(arms, discriminator=tag, ref=ref)
 
 
 def _arm_schema(kind: str, group: list[object], handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -155,7 +173,7 @@ def _searchable(item: object) -> object:
 
 
 def _options_schema(item: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-    option = handler.generate_schema(item)
+    option = kinds_schema(item, handler)
     return core_schema.tuple_schema([option], variadic_item_index=0, min_length=1, max_length=MOST_OPTIONS)
 
 
@@ -181,7 +199,10 @@ def _mapping_schema(name: str, members: dict[str, core_schema.TypedDictField]) -
         raise PydanticCustomError(UNKNOWN, "unknown field; the fields of {name} are {fields}", about)
 
     unknown = core_schema.no_info_plain_validator_function(refused)
-    return core_schema.typed_dict_schema(members, extras_schema=unknown, extra_behavior="allow")
+    strict = core_schema.CoreConfig(strict=True, allow_inf_nan=False)  # is not inherited
+    return core_schema.typed_dict_schema(
+        members, extras_schema=unknown, extra_behavior="allow", config=strict
+    )
 
 
 def as_mapping(node: object) -> dict[str, object]:
@@ -210,7 +231,7 @@ def _converted(
             return as_mapping(value)
         if isinstance(value, Mapping) and (tag is None or value.get("type", tag) == tag):
             return value if tag is None else {key: part for key, part in value.items() if key != "type"}
-        raise _wrong(f"got {short(value)}, expected {cls.__name__}")
+        raise _wrong(f"got {named(value)}, expected {cls.__name__}")
 
     def made(values: dict[str, Any]) -> object:
         try:
@@ -235,61 +256,3 @@ def _made(cls: type[Data], values: dict[str, object]) -> Data:
 
 def _wrong(text: str) -> PydanticCustomError:
     return PydanticCustomError(OURS, "{text}", {"text": text})
-
-
-def _type_tag(value: object, known: Mapping[str, type]) -> str:
-    name = value.get("type") if isinstance(value, Mapping) else type(value).__name__
-    if isinstance(name, str) and name in known and isinstance(value, Mapping | known[name]):
-        return f"<{name}>"
-    got = short(value)
-    if isinstance(value, Mapping):
-        got = f"type {short(name)}" if "type" in value else "no type"
-    # This is no arm's tag, and so becomes the error's text.
-    return f"got {got}, expected one of {', '.join(sorted(known))}{nearest(str(name), known)}"
-
-
-def _kind_tag(value: object, kinds: Sequence[str]) -> str:
-    kind = _kind(value)
-    if kind == "<whole>" and kind not in kinds and "<real>" in kinds:
-        kind = "<real>"
-    if kind == "<map>":  # a file's mapping: told apart by its keys
-        keys = set(value) if isinstance(value, Mapping) else set()
-        kind = next((f"<{word}>" for word in ("choice", "repeat", "pick") if word in keys), "<data>")
-    if kind in kinds:
-        return kind
-    words = " or ".join(_WORDS[k] for k in kinds)
-    return f"got {short(value)}, expected {words}"  # no arm's tag: the error's text
-
-
-_WORDS = {
-    "<choice>": "a choice", "<repeat>": "a repeat", "<pick>": "a pick", "<flag>": "true or false",
-    "<whole>": "a whole number", "<real>": "a number", "<text>": "text", "<list>": "a list",
-    "<none>": "nothing", "<data>": "a mapping",
-}  # fmt: skip
-_KINDS: dict[type, str] = {
-    Choice: "<choice>", Repeat: "<repeat>", Pick: "<pick>", bool: "<flag>", int: "<whole>", float: "<real>",
-    str: "<text>", tuple: "<list>", list: "<list>", type(None): "<none>", dict: "<map>",
-}  # fmt: skip
-
-
-def _kind(value: object) -> str:
-    kind: type = type(value)
-    return _KINDS.get(kind, "<data>" if is_dataclass(value) else f"<{kind.__name__}>")
-
-
-def _kind_of_type(arm: object) -> str:
-    while get_origin(arm) is Annotated:
-        arm = get_args(arm)[0]
-    origin = get_origin(arm) or arm
-    if str(origin) == "typing.Literal":
-        return _kind(get_args(arm)[0])
-    return _KINDS.get(origin, "<data>") if isinstance(origin, type) else "<data>"
-
-
-def _flat(source: object) -> list[object]:
-    """List a union's arms, opening unions inside that are themselves told apart by kind."""
-    if get_origin(source) in (Union, types.UnionType):
-        return [arm for part in get_args(source) for arm in _flat(part)]
-    if get_origin(source) is Annotated and get_origin(get_args(source)[0]) in (Union, types.UnionType):
-        return _flat(get_args(source)[0])
-    return [source]

@@ -95,7 +95,7 @@ def key(spec: Data) -> str:
 
     >>> from search_spaces import Classifier, Conv, Stage
     >>> key(Network(input=(1, 8, 8), stages=(Stage(blocks=(Conv(),), width=8),), head=Classifier(classes=10)))
-    '???'
+    '54eaf4a54bd34af3'
     """
     text = json.dumps(to_data(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,14 +28,15 @@ def describe(network: Network) -> str:
     ... ))
     'stem Conv3 w16 | 3x MBConv k5 e6 se.25 w24 s2 | 10 classes'
     """
-    parts = [] if network.stem is None else [f"stem {_stage(fixed(network.stem))}"]
+    stem = fixed(network.stem)
+    parts = [] if stem is None else [f"stem {_stage(stem)}"]
     parts += [_stage(fixed(stage)) for stage in network.stages]
     return " | ".join([*parts, _head(fixed(network.head))])
 
 
 def _stage(stage: Stage) -> str:
     assert isinstance(stage.blocks, tuple), "a resolved stage has a tuple of blocks"
-    runs = [(len(list(run)), text) for text, run in groupby(map(_block, map(fixed, stage.blocks)))]
+    runs = [(len(list(run)), text) for text, run in groupby(_block(fixed(b)) for b in stage.blocks)]
     blocks = ", ".join(text if n == 1 else f"{n}x {text}" for n, text in runs)
     stride = f" s{_value(stage.stride)}" if stage.stride != 1 else ""
     return f"{blocks} w{stage.width}{stride}"

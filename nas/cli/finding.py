@@ -16,14 +16,14 @@ from ..proposal import Kind
 from ..study import Study, confirmed
 from .describe import describe
 from .estimate import seconds_spent
-from .show import Json, duration, facts, many
+from .show import Json, duration, facts, many, short_path
 
 BEST = "best"  # the folder, in a run's, of the winner's files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The winner; its mean over confirmation seeds, if it was confirmed; its final training, if that is done."""
+    """The winner, its mean over confirmation seeds and its final training, where those are done."""
 
     trial: Trial
     description: str
@@ -105,28 +105,44 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
     first = study.plan.objectives[0].metric
     tested = first.replace("validation_", "test_")
     if tested in found.metrics and tested != first:
-        yield metric(tested).short, f"{shown(tested, found.metrics[tested])}, the test part read once, after the search"
+        yield (
+            metric(tested).short,
+            f"{shown(tested, found.metrics[tested])}, the test part read once, after the search",
+        )
     elif found.final is None:
         yield "test part", "not read: the final training did not end well"
     if found.confirmed is not None:
         seeds = many(_confirmations(study, found.trial), "fresh seed")
         searched = shown(first, found.trial.metrics[first])
-        yield metric(first).short, f"{shown(first, found.confirmed)}, mean over {seeds} ({searched} in the search)"
+        yield (
+            metric(first).short,
+            f"{shown(first, found.confirmed)}, mean over {seeds} ({searched} in the search)",
+        )
     elif first not in found.trial.cost:
-        yield metric(first).short, f"{shown(first, found.trial.metrics[first])}, of one training: not confirmed"
+        yield (
+            metric(first).short,
+            f"{shown(first, found.trial.metrics[first])}, of one training: not confirmed",
+        )
     for name in ("params", "macs"):
         limits = [str(limit) for limit in study.plan.limits if limit.metric == name]
-        yield metric(name).short, shown(name, found.trial.cost[name]) + (f" ({', '.join(limits)})" if limits else "")
+        yield (
+            metric(name).short,
+            shown(name, found.trial.cost[name]) + (f" ({', '.join(limits)})" if limits else ""),
+        )
     trials = study.history.of(Kind.TRAIN)
     failed = sum(t.outcome is not None and not t.done for t in trials)
     yield "trials", many(len(trials), "trial") + (f", {failed} failed" if failed else "")
     if study.plan.limits:
-        yield "turned away", f"{many(study.history.rejected, 'candidate')} by the limits, never trained"
+        n = study.history.rejected
+        yield (
+            "turned away",
+            f"{many(n, 'candidate')} by the limits, never trained" if n else "none by the limits",
+        )
     yield "time", duration(seconds_spent(study.history))
     yield "key", found.trial.key
-    yield "folder", str(folder)
+    yield "folder", short_path(folder)
     for name, path in found.files.items():
-        yield name, str(path)
+        yield name, short_path(path)
 
 
 def _confirmations(study: Study, trial: Trial) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search_spaces.automaton import count
+from search_spaces.check import combinators
 from search_spaces.errors import BadInput
 from search_spaces.names import nearest
 from search_spaces.network import Network
@@ -18,7 +19,7 @@ FILES = (".json", ".yaml", ".yml")
 
 
 def model_named(text: str, results: Path) -> Network:
-    """Return the architecture that a zoo name, a spec file, `RUN#best` or `RUN#key` means; `BadInput` for others."""
+    """Return what a published name, a spec file, `RUN#best` or `RUN#key` means; `BadInput` for others."""
     run, mark, trial = text.rpartition("#")
     if mark:
         record = read_record(run, results)
@@ -27,12 +28,14 @@ def model_named(text: str, results: Path) -> Network:
         return model(text)
     if not text.endswith(FILES) and not Path(text).is_file():
         raise BadInput(
-            f"model: got {text!r}, expected a published network ({', '.join(MODELS)}), a spec file (.json, .yaml), "
-            f"or RUN#best or RUN#key{nearest(text, MODELS)}"
+            f"model: got {text!r}, expected a published network ({', '.join(MODELS)}), a spec file "
+            f"(.json, .yaml), RUN#best or RUN#key{nearest(text, MODELS)}"
         )
     network = load(Path(text))
-    if (members := count(network)) != 1 or has_choices(network):
-        raise BadInput(f"{text}: a space of {members:,} architectures, expected one; see `nas space {text}`")
+    if any(combinators(network)):
+        raise BadInput(
+            f"{text}: a space of {count(network):,} architectures, expected one; see `nas space {text}`"
+        )
     return network
 
 

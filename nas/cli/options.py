@@ -7,8 +7,12 @@ from typing import Annotated
 
 import typer
 
-Results = Annotated[
-    Path, typer.Option("--results", envvar="NAS_RESULTS", metavar="DIR", help="The folder that holds the runs.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and only that.")]
 RESULTS = Path("results")
+VARIABLE = "NAS_RESULTS"  # of the environment; stands for --results
+
+Results = Annotated[
+    Path, typer.Option("--results", envvar=VARIABLE, metavar="DIR", help="The folder that holds the runs.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, and only that.")
+]

@@ -57,7 +57,7 @@ class Record:
 
 
 def read_record(run: str, results: Path) -> Record:
-    """Read a run by name or path; `BadInput` where there is none, `StorageError` where its journal is damaged."""
+    """Read a run by name or path; `BadInput` where there is none, `StorageError` for a damaged journal."""
     folder = run_folder(run, results)
     driver = driver_of(folder)  # first: what it still writes is then read, not missed
     events = read(folder)
@@ -77,8 +77,8 @@ def network_of(record: Record, trial: Trial) -> Network:
     found = decode(record.plan.space, trial.code).network
     if key(found) != trial.key:
         raise ArchscaleError(
-            f"{record.name}, trial {trial.number}: got key {key(found)} from its code, expected {trial.key}; use the "
-            "version that made the run, or take its spec file"
+            f"{record.name}, trial {trial.number}: got key {key(found)} from its code, expected {trial.key}; "
+            "use the version that made the run, or take its spec file"
         )
     return found
 
@@ -87,7 +87,9 @@ def trial_named(record: Record, name: str) -> Trial:
     """Return the trial of a run that `best`, or the beginning of an architecture's key, means."""
     if name == "best":
         if record.best is None:
-            raise BadInput(f"{record.name}#best: no trial is done yet; wait, or see `nas status {record.name}`")
+            raise BadInput(
+                f"{record.name}#best: no trial is done yet; wait, or see `nas status {record.name}`"
+            )
         return record.best
     alike = {t.key: t for t in record.history.of(Kind.TRAIN) if t.key.startswith(name)} if name else {}
     if len(alike) != 1:
@@ -111,7 +113,7 @@ def driver_of(folder: Path) -> str | None:
         except BadInput:
             note = None
         note = note if isinstance(note, Mapping) else {}
-        # Trying the lock takes it for an instant, in which a driver could not begin: only where it tells more.
+        # Trying takes the lock for an instant in which no driver can begin: only where it tells more.
         if _is_dead(cast("Mapping[str, object]", note)):
             return None
         try:

@@ -9,9 +9,11 @@ import typer
 from search_spaces.errors import BadInput
 
 from ..launch import reopen, run_folder
+from ..proposal import Kind
 from .options import RESULTS, AsJson, Results
 from .running import carry_out
 from .search import OVERRIDE
+from .show import complain
 
 
 def resume(
@@ -38,4 +40,8 @@ def resume(
             raise BadInput(f"got {text!r} after the run's name, expected a setting such as trials=100")
     folder = run_folder(run, results).resolve()
     study, config = reopen(folder, overrides or [])
+    if study.history.of(Kind.CONFIRM) or study.history.of(Kind.FINAL):
+        late = [text for text in overrides or [] if text.partition("=")[0].strip() in ("trials", "minutes")]
+        if late:
+            complain(f"{' and '.join(late)} changes nothing: the search of {folder.name} was over already")
     return carry_out(study, config, folder, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from search_spaces.errors import Infeasible
@@ -12,8 +13,8 @@ from ..launch import executor_for
 from ..proposal import Kind
 from ..study import Study
 from .finding import Finding, document, finding, summary
-from .options import RESULTS
-from .show import OutputClosed, complain, console, emit, many, say
+from .options import RESULTS, VARIABLE
+from .show import ClosedOutputError, complain, console, emit, many, say, short_path
 from .watch import watching
 
 DONE, NOTHING_FOUND, INTERRUPTED = 0, 1, 130
@@ -31,7 +32,7 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
             executor = executor_for(config, folder, study.journal.header)
             with watching(study, folder.name, workers=config.execution.workers or 1, to=to) as watch:
                 ending = drive(study, executor, watch=watch, stop=stop)
-    except OutputClosed:
+    except ClosedOutputError:
         complain(f"nobody reads the output any more, so the run was stopped. {_how_to_go_on(study, folder)}")
         return INTERRUPTED
     finally:
@@ -47,7 +48,8 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
 
 def command_for(command: str, folder: Path) -> str:
     """Return the command line that gives a command this run, from where the user is."""
-    elsewhere = "" if folder.parent == RESULTS.resolve() else f" --results {folder.parent}"
+    home = Path(os.environ.get(VARIABLE, RESULTS)).resolve()
+    elsewhere = "" if folder.parent == home else f" --results {short_path(folder.parent)}"
     return f"nas {command} {folder.name}{elsewhere}"
 
 
@@ -60,17 +62,19 @@ def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
         many(workers, "worker") if workers else "in this process",
     ]
     begun = f"; {told} of its trainings are done already" if told else ""
-    return f"{folder.name}: {', '.join(parts)}; in {folder}{begun}"
+    return f"{folder.name}: {', '.join(parts)}; in {short_path(folder)}{begun}"
 
 
 def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -> int:
     if found is None:
         if not study.history.of(Kind.TRAIN):
             raise Infeasible(
-                f"{folder.name}: none of {many(study.history.rejected, 'candidate')} keeps the limits, and no other "
-                f"was found; `{command_for('status', folder)}` says which limit turned them away and by how much"
+                f"{folder.name}: none of {many(study.history.rejected, 'candidate')} keeps the limits; "
+                f"`{command_for('status', folder)}` says which limit turned them away and by how much"
             )
-        complain(f"no trial of {folder.name} ended well; `{command_for('status', folder)}` says what happened")
+        complain(
+            f"no trial of {folder.name} ended well; `{command_for('status', folder)}` says what happened"
+        )
         return NOTHING_FOUND
     if not as_json:
         say(*summary(study, folder, found, next_command=command_for("compare", folder)))

@@ -34,7 +34,9 @@ def search(
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The run's name; without it, data, space and a number.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's name; without it, data, space and a number.")
+    ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the config and leave.")] = False,
     results: Results = RESULTS,
     as_json: AsJson = False,
@@ -58,7 +60,7 @@ def search(
 
 
 def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Tell a config's path from the settings `key=value` around it; `BadInput` where there are several paths."""
+    """Tell a config's path from the settings `key=value` around it; `BadInput` for several paths."""
     overrides = [a for a in arguments if OVERRIDE.match(a)]
     others = [a for a in arguments if not OVERRIDE.match(a)]
     if len(others) > 1:
@@ -75,7 +77,7 @@ def _config(config_file: str | None, overrides: Sequence[str]) -> StudyConfig:
     path = Path(config_file)
     if not path.is_file() and config_file in PRESETS:
         raise BadInput(
-            f"{config_file}: a preset space, expected a study's config; to search that space in the example's place, "
+            f"{config_file}: a preset space, expected a study's config; to search it in the example's place, "
             f"`nas search space={config_file}`"
         )
     return load_config(path, overrides)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
 
 from rich.box import Box
 from rich.console import Console, RenderableType
@@ -13,12 +15,12 @@ from rich.text import Text
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
-PLAIN_WIDTH = 200  # columns where there is no terminal to measure
+PLAIN_WIDTH = 10_000  # columns where there is no terminal: nothing is wrapped
 QUIET = "dim"  # the style of what matters least
 _LINE_BELOW_HEAD = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 
 
-class OutputClosed(Exception):
+class ClosedOutputError(Exception):
     """Standard output was closed by its reader."""
 
 
@@ -26,7 +28,7 @@ class _Console(Console):
     """Says in an exception of its own that its reader has gone; rich would leave the process."""
 
     def on_broken_pipe(self) -> None:
-        raise OutputClosed
+        raise ClosedOutputError
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -37,10 +39,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(*lines: RenderableType, to: Console | None = None) -> None:
-    """Print lines, tables and so on, one below the other."""
+    """Print lines, tables and so on, one below the other; text is wrapped only on a terminal."""
     to = to or console()
-    for line in lines:
-        to.print(line)
+    if to.is_terminal:
+        for line in lines:
+            to.print(line)
+        return
+    with to.capture() as captured:
+        for line in lines:
+            to.print(line, soft_wrap=isinstance(line, str | Text))
+    plain = "\n".join(line.rstrip() for line in captured.get().split("\n"))
+    to.print(Text(plain), end="", soft_wrap=True)
 
 
 def emit(document: Mapping[str, Json]) -> None:
@@ -49,7 +58,7 @@ def emit(document: Mapping[str, Json]) -> None:
         sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        raise OutputClosed from None
+        raise ClosedOutputError from None
 
 
 def complain(message: str) -> None:
@@ -58,14 +67,26 @@ def complain(message: str) -> None:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str | Text]], *, left: Iterable[str] = ()) -> Table:
-    """Return a table without frame; columns are right-aligned but for the first and those of `left`."""
-    made = Table(box=_LINE_BELOW_HEAD, show_edge=False, pad_edge=False, header_style="bold", border_style=QUIET)
+    """Return a table without frame, one line a row; columns are right-aligned but for the first and `left`.
+
+    Where the terminal is too narrow, the columns of `left` are cut short.
+    """
+    cut = {i for i, head in enumerate(heads) if head in set(left)}
+    made = Table(
+        box=_LINE_BELOW_HEAD, show_edge=False, pad_edge=False, header_style="bold", border_style=QUIET
+    )
     for i, head in enumerate(heads):
-        on_left = i == 0 or head in set(left)
-        made.add_column(head, justify="left" if on_left else "right", no_wrap=head not in set(left))
+        side: Literal["left", "right"] = "left" if i == 0 or i in cut else "right"
+        made.add_column(head.replace(" ", "\n"), justify=side, no_wrap=i not in cut, vertical="bottom")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(_one_line(cell) if i in cut else cell for i, cell in enumerate(row)))
     return made
+
+
+def _one_line(cell: str | Text) -> Text:
+    text = Text(cell) if isinstance(cell, str) else cell.copy()
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
@@ -76,6 +97,12 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> Table:
     for name, value in pairs:
         made.add_row(name, value)
     return made
+
+
+def short_path(path: Path) -> str:
+    """Return a path as the user would type it from where they are."""
+    home = Path.cwd()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
 def duration(seconds: float) -> str:
@@ -91,6 +118,17 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as a clock shows them.
+
+    >>> clock(7.31), clock(95), clock(3 * 3600 + 60)
+    ('0:07', '1:35', '3:01:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def many(number: int, thing: str) -> str:

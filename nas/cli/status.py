@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -22,8 +22,8 @@ from .estimate import seconds_left, seconds_spent
 from .finding import best_files
 from .options import RESULTS, AsJson, Results
 from .record import Record, network_of, read_record
-from .show import QUIET, Json, duration, emit, facts, many, say, table
-from .trade_off import axes_of, front_of, hypervolume_of
+from .show import QUIET, Json, duration, emit, facts, many, say, short_path, table
+from .trade_off import axes_of, covered_by, front_of
 from .watch import PHASES, first_line
 
 MOST_ROWS = 12  # of the front
@@ -53,8 +53,7 @@ def status(
 def document(record: Record, now: float) -> dict[str, Json]:
     """Return the JSON of `nas status`; docs/cli.md documents it."""
     axes = axes_of(record.plan)
-    volume, reference = hypervolume_of(record.history, axes)
-    best = record.best
+    covered, best = covered_by(record.history, axes), record.best
     return {
         "run": record.name,
         "state": record.state,
@@ -63,8 +62,9 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "trials": {**counts(record), "planned": record.plan.trials, "rejected": record.history.rejected},
         "objectives": [str(objective) for objective in axes],
         "front": [_point(trial) for trial in front_of(record.history, axes)],
-        "hypervolume": volume,
-        "reference": reference,
+        "hypervolume": None if covered is None else covered.volume,
+        "hypervolume_share": None if covered is None else covered.share,
+        "reference": None if covered is None else covered.reference,
         "best": None if best is None else _point(best),
         "rejections": [_rejection(*group) for group in by_limit(record.history.ledger)],
         "failures": failures(record),
@@ -85,8 +85,7 @@ def report(record: Record, now: float) -> Iterator[RenderableType]:
         yield _front_table(record, best[:MOST_ROWS])
         if len(best) > MOST_ROWS:
             yield Text(f"and {len(best) - MOST_ROWS} more; `nas compare {record.name}` draws all", QUIET)
-    for line in _failure_lines(record):
-        yield line
+    yield from _failure_lines(record)
     if record.state == "interrupted":
         yield Text()
         yield Text.assemble(("next: ", QUIET), f"nas resume {record.name}")
@@ -181,15 +180,18 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
         yield "turned away", "\n".join(_turned_away(record))
     left = _left(record, now)
     yield "time", duration(_spent(record, now)) + (f", about {duration(left)} left" if left else "")
-    volume, reference = hypervolume_of(record.history, axes_of(record.plan))
-    if volume is not None and reference is not None:
-        at = ", ".join(shown(o.metric, v) for o, v in zip(axes_of(record.plan), reference, strict=True))
-        yield "hypervolume", f"{volume:.4g} (reference: {at})"
+    axes = axes_of(record.plan)
+    if covered := covered_by(record.history, axes):
+        at = ", ".join(
+            f"{metric(o.metric).short} {shown(o.metric, v)}"
+            for o, v in zip(axes, covered.reference, strict=True)
+        )
+        yield "hypervolume", f"{100 * covered.share:.1f} % of the box from the best values to {at}"
     if record.best is not None:
         yield "best", describe(network_of(record, record.best))
         yield "", Text(_best(record, record.best), "green")
     for name, path in best_files(record.folder).items():
-        yield name, str(path)
+        yield name, short_path(path)
 
 
 def _trials(n: dict[str, int], planned: int) -> str:
@@ -204,7 +206,8 @@ def _turned_away(record: Record) -> Iterator[str]:
     yield f"{many(record.history.rejected, 'candidate')}, never trained"
     for name, bound, values in by_limit(record.history.ledger):
         sign = "above" if statistics.median(values) > bound else "below"
-        spread = f"{in_units(min(values))} to {in_units(max(values))}, median {in_units(statistics.median(values))}"
+        median = in_units(statistics.median(values))
+        spread = f"{in_units(min(values))} to {in_units(max(values))}, median {median}"
         yield f"{len(values)} with {metric(name).short} {sign} {in_units(bound)}: {spread}"
 
 
@@ -215,18 +218,26 @@ def _best(record: Record, best: Trial) -> str:
     tested = first.replace("validation_", "test_")
     parts = [f"{metric(first).short} {shown(first, best.metrics[first] if mean is None else mean)}"]
     parts += ["confirmed"] if mean is not None else []
-    parts += [f"{metric(tested).short} {shown(tested, tests[0][tested])}"] if tests and tested in tests[0] else []
+    parts += (
+        [f"{metric(tested).short} {shown(tested, tests[0][tested])}"] if tests and tested in tests[0] else []
+    )
     return ", ".join(parts)
 
 
 def _front_table(record: Record, trials: list[Trial]) -> RenderableType:
     axes = [o.metric for o in axes_of(record.plan)]
     names = [*axes, *(name for name in ("params", "macs") if name not in axes)]
-    rows = [
-        (t.key, *(shown(name, t.metrics[name]) for name in names), Text(describe(network_of(record, t)), QUIET))
+    rows: list[Sequence[str | Text]] = [
+        (
+            t.key,
+            *(shown(name, t.metrics[name]) for name in names),
+            Text(describe(network_of(record, t)), QUIET),
+        )
         for t in trials
     ]
-    return table(("front", *(metric(name).short for name in names), "architecture"), rows, left=("architecture",))
+    return table(
+        ("front", *(metric(name).short for name in names), "architecture"), rows, left=("architecture",)
+    )
 
 
 def _failure_lines(record: Record) -> Iterator[RenderableType]:

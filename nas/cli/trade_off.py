@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..analysis.front import Objective, costs, front
-from ..analysis.hypervolume import common_reference, hypervolume
+from ..analysis.hypervolume import common_box, hypervolume, normalised_hypervolume
 from ..history import History, Trial
 from ..proposal import Kind
 from ..study import Plan
@@ -27,15 +28,26 @@ def front_of(history: History, objectives: Sequence[Objective]) -> list[Trial]:
     return sorted(best, key=lambda t: (costs(t.metrics, objectives), t.number))
 
 
-def hypervolume_of(
-    history: History, objectives: Sequence[Objective]
-) -> tuple[float, tuple[float, ...]] | tuple[None, None]:
-    """Return the hypervolume of a run's trials and its reference: the worst of each metric and 10 % of its range."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covered:
+    """The hypervolume of a run's trials in the metrics' units, its share of the box, the box's far corner."""
+
+    volume: float
+    share: float
+    reference: tuple[float, ...]
+
+
+def covered_by(history: History, objectives: Sequence[Objective]) -> Covered | None:
+    """Return what a run's trials cover, up to 10 % of the range beyond the worst; None without trials."""
     points = [t.metrics for t in scored(history, objectives)]
     if not points:
-        return None, None
-    reference = common_reference([points], objectives)
-    return hypervolume(points, objectives, reference=reference), reference
+        return None
+    box = common_box([points], objectives)
+    return Covered(
+        volume=hypervolume(points, objectives, reference=box.reference),
+        share=normalised_hypervolume(points, objectives, box=box),
+        reference=box.reference,
+    )
 
 
 def scored(history: History, objectives: Sequence[Objective]) -> list[Trial]:

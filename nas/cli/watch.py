@@ -16,14 +16,16 @@ from ..analysis.metrics import metric, shown
 from ..driver import Watch
 from ..history import Trial
 from ..proposal import Kind, Status
-from ..study import Study
+from ..study import Study, confirmed
 from .describe import describe
 from .estimate import seconds_left, seconds_spent
-from .show import QUIET, duration, many, say, table
+from .show import QUIET, clock, duration, many, say, table
 
 SHOWN = 8  # trials in the live table
-REFRESHES = 4.0  # a second
+KEY_SHOWN = 8  # of a key's characters there
+REFRESHES = 2.0  # a second
 PHASES = {Kind.TRAIN: "search", Kind.CONFIRM: "confirmation", Kind.FINAL: "final training"}
+WORDS = {Kind.TRAIN: "search", Kind.CONFIRM: "confirming", Kind.FINAL: "final"}
 
 
 @contextmanager
@@ -71,7 +73,7 @@ class LiveTable:
         if study.history.trials:
             self._draw()
 
-    def __call__(self, what: str, trial: Trial) -> None:
+    def __call__(self, what: str, trial: Trial) -> None:  # noqa: ARG002 - the driver's signature
         """Show an event."""
         self._draw()
 
@@ -91,23 +93,32 @@ class LiveTable:
     def _head(self) -> RenderableType:
         done, planned = self._bar
         row = Table.grid(padding=(0, 3, 0, 0))
-        bar = ProgressBar(total=planned, completed=done, width=24, complete_style="cyan", finished_style="cyan")
+        bar = ProgressBar(
+            total=planned, completed=done, width=24, complete_style="cyan", finished_style="cyan"
+        )
         row.add_row(
-            Text(self._name, "bold"), Text(self._phase, "cyan"), bar, f"{done} of {planned}", Text(self._clock(), QUIET)
+            Text(self._name, "bold"),
+            Text(self._phase, "cyan"),
+            bar,
+            f"{done} of {planned}",
+            Text(self._clock(), QUIET),
         )
         return row
 
     def _clock(self) -> str:
         now = time.time()
-        spent = duration(round(now - self._began_at))
-        return spent if self._ends_at is None else f"{spent}, about {duration(round(max(0, self._ends_at - now)))} left"
+        spent = clock(now - self._began_at)
+        return spent if self._ends_at is None else f"{spent}, about {clock(max(0, self._ends_at - now))} left"
 
     def _best(self) -> Iterator[RenderableType]:
         best = self._study.best
         if best is None:
             yield Text("nothing done yet", QUIET)
             return
-        yield Text.assemble(("best  ", QUIET), ("  ".join(_named_scores(self._study, best)), "green"))
+        mean = confirmed(self._study.history, self._study.plan).get(best.number)
+        first = self._study.plan.objectives[0].metric
+        seen = "" if mean is None else f"  confirmed {shown(first, mean)}"
+        yield Text.assemble(("best  ", QUIET), ("  ".join(_named_scores(self._study, best)) + seen, "green"))
         yield Text(f"      {describe(self._study.candidate(best).network)}", QUIET)
 
     def _turned_away(self) -> Iterator[RenderableType]:
@@ -119,10 +130,10 @@ def status(trial: Trial) -> str:
     """Return how a trial stands, in a few words."""
     if trial.outcome is None:
         again = f" (attempt {trial.attempts + 1})" if trial.attempts else ""
-        return f"epoch {trial.epoch} of {trial.identity.epochs}{again}"
+        return (f"epoch {trial.epoch} of {trial.identity.epochs}" if trial.epoch else "starting") + again
     words = trial.outcome.status.value.replace("_", " ")
     if trial.outcome.status is Status.DONE:
-        return f"{words} in {duration(trial.outcome.seconds)}"
+        return f"{words}, {duration(trial.outcome.seconds)}"
     return f"{words}: {first_line(trial.outcome.note)}" if trial.outcome.note else words
 
 
@@ -143,7 +154,9 @@ def _progress(study: Study, kind: Kind) -> tuple[int, int]:
     done = sum(t.outcome is not None for t in asked)
     if kind is Kind.TRAIN:
         return done, max(study.plan.trials, len(asked))
-    return done, max(len(asked), study.plan.confirm_top * study.plan.confirm_seeds if kind is Kind.CONFIRM else 1)
+    return done, max(
+        len(asked), study.plan.confirm_top * study.plan.confirm_seeds if kind is Kind.CONFIRM else 1
+    )
 
 
 def _trials(study: Study) -> RenderableType:
@@ -152,8 +165,9 @@ def _trials(study: Study) -> RenderableType:
     first = study.plan.objectives[0].metric
     rows = [
         (
-            str(trial.number + 1),
-            trial.key,
+            str(trial.number),
+            WORDS[trial.kind],
+            trial.key[:KEY_SHOWN],
             "" if (score := _score(study, trial)) is None else shown(score[0], score[1]),
             shown("params", trial.cost["params"]),
             shown("macs", trial.cost["macs"]),
@@ -161,8 +175,8 @@ def _trials(study: Study) -> RenderableType:
         )
         for trial in [*told, *history.untold.values()][-SHOWN:]
     ]
-    heads = ("trial", "architecture", metric(first).short, "parameters", "MACs", "status")
-    return table(heads, rows, left=("architecture", "status"))
+    heads = ("trial", "for", "key", metric(first).short, "parameters", "MACs", "status")
+    return table(heads, rows, left=("for", "key", "status"))
 
 
 def _style(trial: Trial) -> str:
@@ -172,7 +186,7 @@ def _style(trial: Trial) -> str:
 
 
 def _score(study: Study, trial: Trial) -> tuple[str, float] | None:
-    """Return the metric to judge a trial by: the test part's for a final training, else the first objective's."""
+    """Return the metric a trial is judged by: a final training by the test part, others by the objective."""
     first = study.plan.objectives[0].metric
     names = [name for name in trial.metrics if name.startswith("test_")] if trial.kind is Kind.FINAL else []
     wanted = next((name for name in (first.replace("validation", "test"), *names) if name in names), first)
@@ -182,4 +196,7 @@ def _score(study: Study, trial: Trial) -> tuple[str, float] | None:
 def _named_scores(study: Study, trial: Trial) -> list[str]:
     score = _score(study, trial)
     scores = [] if score is None or score[0] in trial.cost else [f"{metric(score[0]).short} {shown(*score)}"]
-    return [*scores, *(f"{metric(name).short} {shown(name, trial.cost[name])}" for name in ("params", "macs"))]
+    return [
+        *scores,
+        *(f"{metric(name).short} {shown(name, trial.cost[name])}" for name in ("params", "macs")),
+    ]

@@ -1,6 +1,6 @@
 """Checkpoints of one training: each is one file, written whole, checked by its hash, loaded as plain data.
 
-A file is `checkpoint-<training>-<epoch>.pt`, where `<training>` is a hash of the training's identity. It holds a
+A file is `checkpoint-<training>-<epoch>.pt`, where `<training>` is a hash of its identity. It holds a
 line with the SHA-256 of the rest, then what `torch.save` wrote. The last two are kept.
 """
 

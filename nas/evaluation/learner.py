@@ -10,13 +10,12 @@ from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim import Optimizer
 
 from search_spaces.modules import build
 
 from ..proposal import Proposal
 from .checkpoint import State
-from .optimiser import make_optimiser
+from .optimiser import Optimiser
 from .precision import Precision
 
 
@@ -35,7 +34,7 @@ class Learner:
     """A model, its optimiser, the generator of shuffling and augmentation, and how far it has come."""
 
     model: nn.Module
-    optimiser: Optimizer
+    optimiser: Optimiser
     batches: Generator
     progress: Progress
 
@@ -46,7 +45,7 @@ def fresh(proposal: Proposal, rule: Precision) -> Learner:
     model = rule.place(build(proposal.candidate.network, seed=weights))
     return Learner(
         model=model,
-        optimiser=make_optimiser(model, proposal.candidate.recipe),
+        optimiser=Optimiser(model, proposal.candidate.recipe),
         batches=Generator(rule.device).manual_seed(stream_seed(proposal.seed, "batches")),
         progress=Progress(),
     )
@@ -60,7 +59,7 @@ def state_of(learner: Learner) -> State:
         generators["cuda"] = torch.cuda.get_rng_state(device)
     return {
         "model": learner.model.state_dict(),
-        "optimiser": learner.optimiser.state_dict(),
+        "optimiser": learner.optimiser.state(),
         "generators": generators,
         "progress": asdict(learner.progress),
     }
@@ -74,7 +73,7 @@ def restored(proposal: Proposal, rule: Precision, state: State) -> Learner:
         raise ValueError(f"it says {progress.epoch} of {proposal.epochs} epochs are done")
     learner.progress = progress
     learner.model.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
-    learner.optimiser.load_state_dict(cast("dict[str, object]", state["optimiser"]))
+    learner.optimiser.restore(cast("list[list[Tensor]]", state["optimiser"]))
     generators = cast("Mapping[str, Tensor]", state["generators"])
     learner.batches.set_state(generators["batches"])
     torch.set_rng_state(generators["cpu"])

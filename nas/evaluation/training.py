@@ -12,7 +12,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
 
 from search_spaces.block import fixed
 from search_spaces.errors import StorageError
@@ -171,25 +170,18 @@ def _epoch(training: Training, learner: Learner) -> Mapping[str, float]:
 def _pass(training: Training, learner: Learner) -> float:
     """Take one step for every batch of the part; return the mean loss. Raises `Diverged` and `TimedOut`."""
     recipe, rule, by = training.proposal.candidate.recipe, training.rule, training.by
-    batch, clip = fixed(recipe.batch), fixed(recipe.clip)
+    batch, model = fixed(recipe.batch), learner.model.train()
     augment: tuple[Augmentation, ...] = tuple(fixed(a) for a in recipe.augment)
-    model, optimiser = learner.model.train(), learner.optimiser
-    weights = [w for group in optimiser.param_groups for w in group["params"]]
     steps = training.part.steps(batch)
     done, total = learner.progress.epoch * steps, training.proposal.epochs * steps
     lost, seen = torch.zeros((), dtype=torch.float64, device=rule.device), 0
     for step, (x, y) in enumerate(training.part.batches(learner.batches, batch, augment=augment)):
         training.workspace.check_time()
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, (done + step + 0.5) / total)
         with rule.computing():
             output = model(rule.arrange(x))
         loss = by.loss(output.float(), y)
         torch.autograd.backward(loss)
-        if clip:
-            clip_grad_norm_(weights, clip)
-        optimiser.step()
-        optimiser.zero_grad()
+        learner.optimiser.step(learning_rate(recipe, (done + step + 0.5) / total))
         lost += loss.detach() * len(y)
         seen += len(y)
         if step % LOOK_STEPS == LOOK_STEPS - 1:

@@ -25,6 +25,11 @@ from ..proposal import Outcome, Proposal, Status
 from .base import Ended, Report
 
 STARTUP_SECONDS = 120.0  # for a worker to load torch and the data, before a trial's own clock begins
+# Read by glibc alone. Kept memory instead of fresh pages for every large tensor: a training step of six `mixed`
+# networks at 28x28, batch 128, took 0 to 46 % less time, and the kernel a quarter of its share.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26),
+}  # fmt: skip
 GRACE_SECONDS = 2.0  # past its limit, for a trial to stop by itself before it is killed
 LONGEST_LINE = 1 << 20  # bytes; a worker that says more in one line is not ours
 
@@ -88,7 +93,7 @@ class LocalWorkers:
         process = subprocess.Popen(
             [sys.executable, "-m", "nas.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            env={**os.environ, **threads}, start_new_session=True,
+            env={**KEEP_MEMORY, **os.environ, **threads}, start_new_session=True,
         )  # fmt: skip
         worker = _Worker(process, log)
         assert process.stdout is not None
