@@ -37,7 +37,7 @@ CONFIG = """
 space: mixed
 limits: ["macs <= 5M"]
 recipe: {batch: 128, lr: 0.004, augment: [{type: Flip}, {type: Crop, padding: 2}]}
-epochs: 4
+epochs: 3
 trials: 100000
 confirm: {top: 4, seeds: 2}
 final: {epochs: 1}
@@ -47,7 +47,7 @@ execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 180}
 
 def main() -> None:
     given = arguments()
-    data = f'data={{"source": "fashion_mnist", "path": {json.dumps(str(given.data))}, "limit": {given.limit}}}'
+    data = f'data={{"source": "fashion_mnist", "path": {json.dumps(str(given.data))}, "limit": {given.limit}, "validation": 0.1}}'
     runs: dict[str, Study] = {}
 
     def search(strategy: str) -> None:

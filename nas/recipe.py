@@ -24,16 +24,17 @@ class Recipe(Data):
 
     `lr` is the peak learning rate. The schedule runs over the budget: `cosine` falls from the peak to 0 after
     a linear `warmup` (a share of the steps), `one_cycle` rises to the peak over 30 % and falls to 0 (Smith 2018).
+    With `adamw` set a rate near 0.003 and a decay near 0.02: the defaults are meant for `sgd`.
     """
 
-    optimiser: Searchable[Literal["sgd", "adamw"]] = "adamw"
-    lr: Searchable[Positive] = 3e-3
+    optimiser: Searchable[Literal["sgd", "adamw"]] = "sgd"
+    lr: Searchable[Positive] = 0.1
     momentum: Searchable[Rate] = 0.9  # of sgd (Nesterov); adamw keeps 0.9 and 0.999
-    weight_decay: Searchable[Weight] = 0.02  # not on norms and biases
+    weight_decay: Searchable[Weight] = 1e-3  # not on norms and biases
     batch: Searchable[Whole] = 64
     schedule: Searchable[Literal["cosine", "one_cycle", "constant"]] = "one_cycle"
     warmup: Searchable[Rate] = 0.05
-    label_smoothing: Searchable[Rate] = 0.0
+    label_smoothing: Searchable[Rate] = 0.1  # of a classification
     clip: Searchable[Weight] = 5.0  # largest norm of all gradients together; 0: not clipped
     augment: tuple[Searchable[Augmentation], ...] = ()
 

@@ -11,6 +11,7 @@ from dataclasses import is_dataclass
 from typing import Annotated, Union, get_args, get_origin
 
 from .choice import Choice, Pick, Repeat
+from .data import registered
 from .explain import named, short
 from .names import nearest
 
@@ -31,7 +32,9 @@ def type_problem(value: object, known: Mapping[str, type]) -> str:
     if isinstance(value, Mapping):
         name = str(value.get("type"))
         got = f"type {short(value['type'])}" if "type" in value else "no type"
-    return f"got {got}, expected one of {', '.join(sorted(known))}{nearest(name, known)}"
+    stranger = is_dataclass(value) and type(value) not in registered()
+    hint = "; is it registered?" if stranger else nearest(name, known)
+    return f"got {got}, expected one of {', '.join(sorted(known))}{hint}"
 
 
 def kind_tag(value: object, kinds: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def mutate(space: SpaceT, spec: SpaceT, rng: random.Random) -> SpaceT:
         for option in options:
             for drawn in (rng, None):  # a draw may break a condition that the copy or option 0 keeps
                 changed = _complete(space, {**base, path: option}, drawn)
-                if keeps_conditions(space, changed):
+                if changed is not None:
                     return changed
     return sample(space, rng)
 
@@ -61,7 +61,7 @@ def crossover(space: SpaceT, a: SpaceT, b: SpaceT, rng: random.Random) -> SpaceT
             path: rng.choice([d[path] for d in (ours, theirs) if path in d]) for path in {**ours, **theirs}
         }
         child = _complete(space, mixed, rng)
-        if keeps_conditions(space, child):
+        if child is not None:
             return child
     return a
 
@@ -73,7 +73,7 @@ def neighbours(space: SpaceT, spec: SpaceT) -> Iterator[SpaceT]:
         for option in range(option_counts(space)[path]):
             if option != chosen:
                 changed = _complete(space, {**base, path: option}, None)
-                if keeps_conditions(space, changed):
+                if changed is not None:
                     yield changed
 
 
@@ -113,8 +113,11 @@ def keeps_conditions(space: object, spec: object) -> bool:
     return not automaton(space).conditions or automaton(space).accepts(decisions(space, spec))
 
 
-def _complete(space: SpaceT, wanted: Mapping[str, int], rng: random.Random | None) -> SpaceT:
-    """Resolve with the wanted decisions; a new layer copies the one before, else `rng` draws, or option 0."""
+def _complete(space: SpaceT, wanted: Mapping[str, int], rng: random.Random | None) -> SpaceT | None:
+    """Resolve with the wanted decisions, or None where that breaks a condition.
+
+    A new layer copies the one before; what else is new `rng` draws, or is option 0 without.
+    """
     asked: dict[str, tuple[tuple[object, ...], int]] = {}
 
     def choose(path: str, options: tuple[object, ...]) -> int:
@@ -126,7 +129,9 @@ def _complete(space: SpaceT, wanted: Mapping[str, int], rng: random.Random | Non
         asked[path] = options, index
         return index
 
-    return resolve(space, choose)
+    spec = resolve(space, choose)
+    kept = automaton(space).accepts({path: index for path, (_, index) in asked.items()})
+    return spec if kept else None
 
 
 def _copied(

@@ -156,9 +156,7 @@ def report(request: Request, made: Comparison, files: Sequence[Path]) -> Iterato
     yield Text("hypervolume: share of the box between the best values and one common reference", QUIET)
     for record in request.records:
         if left_out := [str(limit) for limit in record.plan.limits if limit not in request.limits]:
-            yield Text(
-                f"not held against it, for the runs differ: {', '.join(left_out)} ({record.name})", QUIET
-            )
+            yield Text(f"not drawn, a limit of {record.name} alone: {', '.join(left_out)}", QUIET)
     yield Text()
     for path in files:
         yield Text(str(path))

@@ -124,15 +124,16 @@ def space_named(
     return (network if shape is None else replace(network, input=shape)), limits
 
 
-def look(name: str, network: Network, limits: Sequence[Limit], *, n: int) -> View:
-    """Count, bound and sample a space."""
+def look(title: str, network: Network, limits: Sequence[Limit], *, n: int) -> View:
+    """Count, bound and sample a space; `BadInput` for a limit on what no formula gives."""
+    bounded = dict.fromkeys((*METRICS, *(limit.metric for limit in limits)))
     rng = random.Random(SEED)
     return View(
-        name=name,
+        name=title,
         space=network,
         limits=tuple(limits),
         size=count(network),
-        ranges={metric_name: bounds(network, metric_name) for metric_name in METRICS},
+        ranges={name: bounds(network, name) for name in bounded},
         share=feasible_share(network, limits, rng=random.Random(SEED), n=n),
         macs=tuple(found.macs for _ in range(n) if (found := _cost(sample(network, rng, by="member")))),
         members=tuple(_members(network, limits)),

@@ -34,7 +34,7 @@ def watching(study: Study, name: str, *, workers: int, to: Console) -> Iterator[
     if not to.is_terminal:
         yield Lines(study, to)
         return
-    live = LiveTable(study, name, workers=workers, room=to)
+    live = LiveTable(study, name, workers=workers)
     with Live(get_renderable=live.render, console=to, refresh_per_second=REFRESHES, transient=True):
         yield live
 
@@ -61,11 +61,10 @@ class LiveTable:
     Events come on the driver's thread and drawing happens on another, which sees only finished pictures.
     """
 
-    def __init__(self, study: Study, name: str, *, workers: int, room: Console) -> None:
+    def __init__(self, study: Study, name: str, *, workers: int) -> None:
         self._study = study
         self._name = name
         self._workers = workers
-        self._room = room
         self._phase, self._bar = "starting", (0, 1)
         self._body: RenderableType = Text()
         self._ends_at: float | None = None

@@ -1,9 +1,11 @@
-"""Hostile and broken specs: each is refused at once, in words with a line, and none runs code or takes memory."""
+"""Hostile and broken specs: each is refused at once, in words, with a line; nothing is run or allocated."""
 
 import json
 import re
 import time
 import tracemalloc
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,9 @@ from search_spaces.serialise import from_data
 from search_spaces.text import parse, read_text
 
 QUICK_SECONDS = 0.1
+STAGE = "stages[0]"
+BLOCK = "stages[0].blocks[0]"
+IN_BLOCK, IN_WIDTH = f"5: {BLOCK}", f"6: {STAGE}.width"
 GOOD = """version: 1
 network:
   input: [3, 32, 32]
@@ -42,10 +47,10 @@ network:
 """
 
 
-def net(*blocks, width=8, size=32, **stage):
+def net(*blocks, repeat=None, width=8, size=32, stride=1):
     return Network(
         input=(3, size, size),
-        stages=(Stage(blocks=blocks, width=width, **stage),),
+        stages=(Stage(blocks=repeat or blocks, width=width, stride=stride),),
         head=Classifier(classes=2),
     )
 
@@ -61,7 +66,8 @@ def refusal(act):
         messages.add(str(caught.value))
     assert min(times) < QUICK_SECONDS
     assert len(messages) == 1
-    assert len(message := messages.pop()) < 3000
+    message = messages.pop()
+    assert len(message) < 3000
     return message
 
 
@@ -140,8 +146,6 @@ def test_what_is_no_file_is_refused(tmp_path, name):
 
 
 def test_endless_and_binary_files_are_refused(tmp_path):
-    from pathlib import Path
-
     assert "no such file" in refusal(lambda: read_text(Path("/dev/zero")))
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\x80\x81\xff")
@@ -171,24 +175,24 @@ def test_a_file_of_another_kind_is_refused(text, problem):
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("kernel: 3", "kernel: no", "5: stages[0].blocks[0].kernel: got 'no', expected a whole number or a list"),
-        ("kernel: 3", "kernel: 1e3", "5: stages[0].blocks[0].kernel: got 1000.0, expected "),
-        ("kernel: 3", "kernel: .nan", "5: stages[0].blocks[0].kernel: got '.nan', expected "),
-        ("kernel: 3", "kernel: 0", "5: stages[0].blocks[0].kernel: got 0, expected greater than or equal to 1"),
-        ("kernel: 3", "kernel: true", "5: stages[0].blocks[0].kernel: got True, expected "),
-        ("kernel: 3", "kernel: 010", "5: stages[0].blocks[0].kernel: got '010', expected "),
-        ("kernel: 3", "kernel: ~", "5: stages[0].blocks[0].kernel: got None, expected "),
-        ("kernel: 3", "kernel: [3, x]", "5: stages[0].blocks[0].kernel[1]: got 'x', expected a whole number"),
+        ("kernel: 3", "kernel: no", IN_BLOCK + ".kernel: got 'no', expected a whole number or a list"),
+        ("kernel: 3", "kernel: 1e3", IN_BLOCK + ".kernel: got 1000.0, expected "),
+        ("kernel: 3", "kernel: .nan", IN_BLOCK + ".kernel: got '.nan', expected "),
+        ("kernel: 3", "kernel: 0", IN_BLOCK + ".kernel: got 0, expected greater than or equal to 1"),
+        ("kernel: 3", "kernel: true", IN_BLOCK + ".kernel: got True, expected "),
+        ("kernel: 3", "kernel: 010", IN_BLOCK + ".kernel: got '010', expected "),
+        ("kernel: 3", "kernel: ~", IN_BLOCK + ".kernel: got None, expected "),
+        ("kernel: 3", "kernel: [3, x]", IN_BLOCK + ".kernel[1]: got 'x', expected a whole number"),
         ("kernel: 3", "kernle: 3",
-         "5: stages[0].blocks[0].kernle: unknown field; the fields of Conv are kernel, groups, padding, act, norm; "
-         "did you mean 'kernel'?"),
-        ("kernel: 3", "act: rleu", "5: stages[0].blocks[0].act: got 'rleu', expected one of relu, "),
-        ("type: Conv", "type: Cnv", "5: stages[0].blocks[0]: got type 'Cnv', expected one of "),
-        ("type: Conv", "type: 7", "5: stages[0].blocks[0]: got type 7, expected one of "),
-        ("type: Conv, ", "", "5: stages[0].blocks[0]: got no type, expected one of "),
-        ("type: Conv", "type: Classifier", "5: stages[0].blocks[0]: got type 'Classifier', expected one of "),
-        ("blocks: [{type: Conv, kernel: 3}]", "blocks: []", "5: stages[0].blocks: got (), expected at least 1 item"),
-        ("blocks: [{type: Conv, kernel: 3}]", "blocks: x", "5: stages[0].blocks: got 'x', expected a list or "),
+         IN_BLOCK + ".kernle: unknown field; the fields of Conv are kernel, groups, padding, "
+         "act, norm; did you mean 'kernel'?"),
+        ("kernel: 3", "act: rleu", IN_BLOCK + ".act: got 'rleu', expected one of relu, "),
+        ("type: Conv", "type: Cnv", IN_BLOCK + ": got type 'Cnv', expected one of "),
+        ("type: Conv", "type: 7", IN_BLOCK + ": got type 7, expected one of "),
+        ("type: Conv, ", "", IN_BLOCK + ": got no type, expected one of "),
+        ("type: Conv", "type: Classifier", IN_BLOCK + ": got type 'Classifier', expected one of "),
+        ("blocks: [{type: Conv, kernel: 3}]", "blocks: []", f"5: {STAGE}.blocks: got (), expected at least"),
+        ("blocks: [{type: Conv, kernel: 3}]", "blocks: x", f"5: {STAGE}.blocks: got 'x', expected a list"),
         ("blocks: [{type: Conv, kernel: 3}]", "blocks: {choice: []}",
          "5: stages[0].blocks.choice: got (), expected at least 1 item"),
         ("blocks: [{type: Conv, kernel: 3}]", "blocks: {repeat: {type: Conv}, count: 1000000}",
@@ -197,10 +201,10 @@ def test_a_file_of_another_kind_is_refused(text, problem):
          "5: stages[0].blocks.cuont: unknown field; the fields of a repeat are repeat, count, independent; "
          "did you mean 'count'?"),
         ("    width: 16\n", "", "5: stages[0].width: missing, and it has no default; give it a value"),
-        ("width: 16", "width: {choice: [16, 16]}", "6: stages[0].width: got options 0 and 1 that overlap (16 and 16)"),
-        ("width: 16", "width: {choice: [16, x]}", "6: stages[0].width.choice[1]: got 'x', expected a whole number"),
-        ("width: 16", "width: {choice: [16], name: ''}", "6: stages[0].width.name: got '', expected "),
-        ("width: 16", "width: 1000000000000", "6: stages[0].width: got 1000000000000, expected less than or equal"),
+        ("width: 16", "width: {choice: [16, 16]}", IN_WIDTH + ": got options 0 and 1 that overlap (16"),
+        ("width: 16", "width: {choice: [16, x]}", IN_WIDTH + ".choice[1]: got 'x', expected a whole number"),
+        ("width: 16", "width: {choice: [16], name: ''}", IN_WIDTH + ".name: got '', expected "),
+        ("width: 16", "width: 1000000000000", IN_WIDTH + ": got 1000000000000, expected less"),
         ("width: 16", "width: 16\n    type: Stage",
          "7: stages[0].type: unknown field; the fields of Stage are blocks, width, stride"),
         ("classes: 10", "classes: -1", "7: head.classes: got -1, expected greater than or equal to 1"),
@@ -220,7 +224,7 @@ def test_a_mistake_is_named_once_with_line_path_got_and_expected(old, new, expec
 def test_several_mistakes_are_several_lines_in_order():
     text = swapped("kernel: 3", "kernel: x, groups: y").replace("width: 16", "width: z")
     assert [line.split(": ")[1] for line in refusal(lambda: from_text(text)).splitlines()] == [
-        "stages[0].blocks[0].kernel", "stages[0].blocks[0].groups", "stages[0].width",
+        BLOCK + ".kernel", BLOCK + ".groups", "stages[0].width",
     ]  # fmt: skip
 
 
@@ -239,7 +243,9 @@ def test_a_name_of_control_characters_is_shown_in_escapes():
 def test_json_is_as_strict():
     good = to_json(net(Conv()))
     assert from_text(good) == net(Conv())
-    assert refusal(lambda: from_text(good.replace('"width": 8', '"width": NaN'))).startswith("text, line 16: ")
+    assert refusal(lambda: from_text(good.replace('"width": 8', '"width": NaN'))).startswith(
+        "text, line 16: "
+    )
     assert refusal(lambda: from_text(good.replace('"width": 8', '"width": Infinity')))
     assert "stands twice" in refusal(lambda: from_text(good.replace('"width": 8', '"width": 8, "width": 8')))
     assert refusal(lambda: from_text(good[:-20]))
@@ -253,7 +259,7 @@ def test_python_mappings_with_odd_keys_are_refused():
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_finite_number_is_refused(number):
     assert "finite number" in refusal(lambda: net(MBConv(expand=number)))
-    assert "stages[0].blocks[0].norm.eps: " in refusal(lambda: net(Conv(norm=Norm(eps=number))))
+    assert BLOCK + ".norm.eps: " in refusal(lambda: net(Conv(norm=Norm(eps=number))))
 
 
 @pytest.mark.parametrize(
@@ -261,12 +267,10 @@ def test_what_is_no_finite_number_is_refused(number):
     [Conv(norm=Norm(eps="1e-5")), Conv(norm=Norm(groups="8")), Conv(norm=Norm(groups=8.0)), Conv(kernel="3")],
 )
 def test_text_and_fractions_are_never_taken_for_whole_numbers(block):
-    assert refusal(lambda: net(block)).startswith("stages[0].blocks[0].")
+    assert refusal(lambda: net(block)).startswith(BLOCK + ".")
 
 
 def test_a_users_plain_float_takes_no_nan_either():
-    from dataclasses import dataclass
-
     @register
     @dataclass(frozen=True, slots=True, kw_only=True)
     class PlainFloat(Block):
@@ -290,41 +294,47 @@ def test_huge_numbers_are_mere_numbers_and_nothing_is_allocated():
 @pytest.mark.parametrize(
     ("build", "problem"),
     [
-        (lambda: net(Conv(), width=10**12), "stages[0].width: got 1000000000000, expected less than or equal to"),
-        (lambda: net(Repeat(Conv(), 10**6)), "stages[0].blocks[0]: "),
-        (lambda: Stage(blocks=Repeat(Conv(), 10**6), width=8) and net(*[Conv()] * 5000), "more than 4096 items"),
-        (lambda: net(Conv(kernel=(3, 3.5))), "stages[0].blocks[0].kernel[1]: got 3.5, expected a whole number"),
+        (lambda: net(Conv(), width=10**12), "stages[0].width: got 1000000000000"),
+        (lambda: net(Repeat(Conv(), 10**6)), BLOCK + ": "),
+        (lambda: net(*[Conv()] * 5000), "stages[0].blocks: got more than 4096 items"),
+        (lambda: net(repeat=Repeat(Conv(), 10**6)), "stages[0].blocks.count: got 1000000"),
+        (lambda: net(Conv(kernel=(3, 3.5))), BLOCK + ".kernel[1]: got 3.5, expected a whole"),
         (lambda: net(Conv(), stride=Choice(1, 1)), "stages[0].stride: got options 0 and 1 that overlap"),
-        (lambda: net(Conv(norm=Norm(groups=10**9))), "stages[0].blocks[0].norm.groups: got 1000000000"),
-        (lambda: net("Conv"), "stages[0].blocks[0]: got 'Conv', expected a mapping or a choice"),
-        (lambda: net(Classifier(classes=2)), "stages[0].blocks[0]: got Classifier, expected one of "),
-        (lambda: net(None), "stages[0].blocks[0]: got None"),
-        (lambda: net(Choice(Conv(), Choice(MBConv()))), "stages[0].blocks[0].choice[1]: got Choice, expected a mapping"),
+        (lambda: net(Conv(norm=Norm(groups=10**9))), BLOCK + ".norm.groups: got 1000000000"),
+        (lambda: net("Conv"), BLOCK + ": got 'Conv', expected a mapping or a choice"),
+        (lambda: net(Classifier(classes=2)), BLOCK + ": got Classifier, expected one of "),
+        (lambda: net(None), BLOCK + ": got None"),
+        (lambda: net(Choice(Conv(), Choice(MBConv()))), BLOCK + ".choice[1]: got Choice, "),
     ],
 )  # fmt: skip
 def test_impossible_python_is_refused_when_the_network_is_built(build, problem):
     message = refusal(build)
-    assert message.startswith(problem) or problem in message
+    assert message.startswith(problem)
     assert len(message.splitlines()) == 1
 
 
 def test_an_unknown_block_names_the_nearest():
-    assert refusal(lambda: from_text(swapped("type: Conv", "type: MBCnov"))).endswith("; did you mean 'MBConv'?")
+    assert refusal(lambda: from_text(swapped("type: Conv", "type: MBCnov"))).endswith(
+        "; did you mean 'MBConv'?"
+    )
 
 
 def test_a_stride_that_eats_its_input_is_named():
     with pytest.raises(Unbuildable) as caught:
         lower(net(Conv(kernel=5, padding="valid"), Conv(kernel=5, padding="valid"), size=8, stride=2))
     assert str(caught.value) == (
-        "stages.0.blocks.1 (Conv): conv: Convolution: got an output size of -2x-2 on an input of 2x2, expected at "
-        "least 1 along each axis; use a smaller kernel, dilation or stride, or a larger input"
+        "stages.0.blocks.1 (Conv): conv: Convolution: got an output size of -2x-2 on an input of 2x2, "
+        "expected at least 1 along each axis; use a smaller kernel, dilation or stride, or a larger input"
     )
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (net(Conv(groups=5)), r"^stages\.0\.blocks\.0 \(Conv\): conv: Convolution: got 5 groups for 3 channels"),
+        (
+            net(Conv(groups=5)),
+            r"^stages\.0\.blocks\.0 \(Conv\): conv: Convolution: got 5 groups for 3",
+        ),
         (net(Conv(kernel=(3, 3, 3))), r"^stages\.0\.blocks\.0 \(Conv\): .*3 entries for 2 spatial axes"),
         (net(Conv(), stride=(2,)), r"^stages\.0\.blocks\.0 \(Conv\): .*1 entries for 2 spatial axes"),
     ],
@@ -338,18 +348,25 @@ def test_a_choice_left_open_is_named():
     for space, path in (
         (net(Conv(kernel=Choice(3, 5))), r"stages\[0\]\.blocks\[0\]\.kernel"),
         (net(Conv(), width=Choice(8, 16)), r"stages\[0\]\.width"),
-        (Network(input=(3, 8), stages=(Stage(blocks=Repeat(Conv(), 2), width=8),), head=Classifier(classes=2)),
-         r"stages\[0\]\.blocks"),
-    ):  # fmt: skip
-        with pytest.raises(BadSpec, match=rf"^{path}: got a (Choice|Repeat), expected a value; sample or resolve"):
+        (net(repeat=Repeat(Conv(), 2)), r"stages\[0\]\.blocks"),
+    ):
+        with pytest.raises(
+            BadSpec, match=rf"^{path}: got a (Choice|Repeat), expected a value; sample or resolve"
+        ):
             lower(space)
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (net(Conv(kernel=4), Conv()), r"^stages\[0\]\.blocks\[0\]\.kernel: got 4, expected one of 3, 5; was this"),
-        (net(MBConv(), Conv()), r"^stages\[0\]\.blocks\[0\]: got MBConv, expected Conv; was this spec written"),
+        (
+            net(Conv(kernel=4), Conv()),
+            r"^stages\[0\]\.blocks\[0\]\.kernel: got 4, expected one of 3, 5; was",
+        ),
+        (
+            net(MBConv(), Conv()),
+            r"^stages\[0\]\.blocks\[0\]: got MBConv, expected Conv; was this",
+        ),
         (net(Conv(), Conv(), width=9), r"^stages\[0\]\.width: got 9, expected one of 8, 16; was this spec"),
         (net(Conv()), r"^stages\[0\]\.blocks: got 1 items \(Conv\), expected 2 items"),
         (net(Conv(), Conv(), size=16), r"^input\[1\]: got 16, expected 32"),

@@ -90,7 +90,7 @@ def test_a_trial_gives_its_metrics_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe(optimiser="adamw", schedule="one_cycle", lr=0.01),
+        Recipe(optimiser="adamw", schedule="one_cycle", lr=0.01, weight_decay=0.02),
         Recipe(optimiser="sgd", schedule="cosine", lr=0.1, weight_decay=5e-4),
         Recipe(
             optimiser="sgd", momentum=0.0, schedule="constant", lr=0.2, weight_decay=0.0, label_smoothing=0.1
