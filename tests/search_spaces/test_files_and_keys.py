@@ -81,6 +81,7 @@ class CheckedBlock(Block):
 
 
 @given(networks())
+@FEW
 def test_json_yaml_and_python_say_the_same(space):
     assert from_text(to_json(space)) == space == from_text(to_yaml(space))
     assert key(from_text(to_json(space))) == key(from_text(to_yaml(space))) == key(space)

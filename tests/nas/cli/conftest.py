@@ -46,11 +46,11 @@ def instant(
     study, folder = create(config_of(*overrides), name=name, results=results)
     stop = StopSign(raised=most == 0)
 
-    def watch(what: str, trial: object) -> None:
+    def watch(_what: str, _trial: object) -> None:
         stop.raised = most is not None and len(study.history.told) >= most
 
     with study.journal:
-        drive(study, InProcess(lambda proposal, report: score(proposal)), watch=watch, stop=stop)
+        drive(study, InProcess(lambda proposal, _: score(proposal)), watch=watch, stop=stop)
     return folder
 
 

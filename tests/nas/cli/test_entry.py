@@ -120,5 +120,5 @@ class _Raising:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def main(self, *arguments: object, **settings: object) -> None:
+    def main(self, *_arguments: object, **_settings: object) -> None:
         raise self.error

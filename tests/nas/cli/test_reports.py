@@ -287,7 +287,7 @@ def examples() -> dict[str, dict[str, object]]:
     return {command: json.loads(text) for command, text in found}
 
 
-def test_the_documented_json_has_the_keys_that_are_printed(searched, results, tmp_path, nas, monkeypatch):
+def test_the_documented_json_has_the_keys_that_are_printed(searched, tmp_path, nas, monkeypatch):
     monkeypatch.setattr(doctor, "_smoke", lambda: "a search of no time")
     instant(tmp_path, "both", 'limits=["macs <= 600k"]', score=diverging)
     printed = {

@@ -49,9 +49,11 @@ def test_the_last_lines_say_what_was_found_and_what_to_do_next(searched, nas):
     home, _, _ = searched
     _, out, _ = nas("resume", "tiny", "--results", home)
     assert re.search(r"^stem Conv3 w\d+ \| .* \| 10 classes$", out, re.MULTILINE)
-    for said in (r"test accuracy .* the test part read once", r"validation accuracy .* mean over 1 fresh seed",
-                 r"parameters ", r"MACs .*\(macs <= 1M\)", r"turned away ", r"folder .*tiny$",
-                 r"spec .*best/spec\.json$", r"weights .*best/weights\.safetensors$"):  # fmt: skip
+    for said in (
+        r"test accuracy .* the test part read once", r"validation accuracy .* mean over 1 fresh seed",
+        r"parameters ", r"MACs .*\(macs <= 1M\)", r"turned away ", r"folder .*tiny$",
+        r"spec .*best/spec\.json$", r"weights .*best/weights\.safetensors$",
+    ):  # fmt: skip
         assert re.search(f"^{said}", out, re.MULTILINE), said
     assert out.splitlines()[-1] == f"next: nas compare tiny --results {home}"
 
@@ -64,9 +66,7 @@ def test_the_folder_from_the_environment_needs_no_option(searched, nas, monkeypa
 
 
 def with_trials(monkeypatch, score):
-    monkeypatch.setattr(
-        running, "executor_for", lambda *_: InProcess(lambda proposal, report: score(proposal))
-    )
+    monkeypatch.setattr(running, "executor_for", lambda *_: InProcess(lambda proposal, _: score(proposal)))
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on_which_then_works(nas, tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_limits_that_no_candidate_keeps_end_with_3_and_a_journal(nas, tmp_path):
 
 
 def test_a_search_in_which_everything_fails_ends_with_1(nas, tmp_path, monkeypatch):
-    with_trials(monkeypatch, lambda proposal: Outcome(status=Status.DIVERGED, note="nan"))
+    with_trials(monkeypatch, lambda _: Outcome(status=Status.DIVERGED, note="nan"))
     code, out, err = nas("search", "trials=3", "--name", "bad", "--results", tmp_path)
     assert code == 1
     assert "diverged: nan" in out
@@ -194,7 +194,7 @@ def test_the_live_table_shows_each_phase_the_best_so_far_and_the_last_trials(tmp
             seen[trial.kind] = paper.getvalue()
 
     with study.journal:
-        drive(study, InProcess(lambda proposal, report: scored(proposal)), watch=watch, stop=StopSign())
+        drive(study, InProcess(lambda proposal, _: scored(proposal)), watch=watch, stop=StopSign())
     for kind, phase in (
         (Kind.TRAIN, "search"),
         (Kind.CONFIRM, "confirmation"),
