@@ -20,10 +20,14 @@ from machine import machine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results/benchmarks/digits.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent.parent / "results/benchmarks/digits.json"
+    )
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as results:
@@ -50,9 +54,20 @@ def main() -> None:
 
 def search(seed: int, results: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Run the example with a seed of its own, split and all, and return what `--json` says."""
-    command = [sys.executable, "-m", "nas", "search", f"seed={seed * 1000}", f"data.split_seed={seed}", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "nas",
+        "search",
+        f"seed={seed * 1000}",
+        f"data.split_seed={seed}",
+        "--json",
+    ]
     done = subprocess.run(
-        [*command, "--name", f"seed-{seed}", "--results", str(results)], capture_output=True, text=True, check=True
+        [*command, "--name", f"seed-{seed}", "--results", str(results)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 

@@ -36,8 +36,8 @@ HERE = Path(__file__).parent
 CONFIG = """
 space: mixed
 limits: ["macs <= 5M"]
-recipe: {batch: 128, lr: 0.004, augment: [{type: Flip}, {type: Crop, padding: 2}]}
-epochs: 3
+recipe: {augment: [{type: Flip}, {type: Crop, padding: 2}]}
+epochs: 4
 trials: 100000
 confirm: {top: 4, seeds: 2}
 final: {epochs: 1}
@@ -47,15 +47,20 @@ execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 180}
 
 def main() -> None:
     given = arguments()
-    data = f'data={{"source": "fashion_mnist", "path": {json.dumps(str(given.data))}, "limit": {given.limit}, "validation": 0.1}}'
+    spec = DataSpec(source="fashion_mnist", path=str(given.data), limit=given.limit, validation=0.1)
+    data = f"data={json.dumps(to_data(spec))}"
     runs: dict[str, Study] = {}
 
     def search(strategy: str) -> None:
         overrides = [data, f"minutes={given.minutes}", f"strategy={strategy}", f"seed={given.seed}"]
         config = read_config(CONFIG, overrides, source="fashion_mixed")
-        study, folder = create(config, name=f"fashion-{strategy.strip('{').split(',')[0].split()[-1]}", results=given.results)
+        study, folder = create(
+            config, name=f"fashion-{strategy.strip('{').split(',')[0].split()[-1]}", results=given.results
+        )
         runs[strategy] = study
-        drive(study, executor_for(config, folder, study.journal.header), watch=lambda *_: None, stop=StopSign())
+        drive(
+            study, executor_for(config, folder, study.journal.header), watch=lambda *_: None, stop=StopSign()
+        )
 
     strategies = {"evolution": "{type: evolution, population: 16, contestants: 5}", "random": "random"}
     threads = [threading.Thread(target=search, args=(text,)) for text in strategies.values()]
@@ -77,16 +82,22 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="the folder with the four IDX files")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--limit", type=int, default=6_000, help="train images of a search's trial")
-    parser.add_argument("--train-limit", type=int, default=None, help="images of the last trainings; all by default")
+    parser.add_argument(
+        "--train-limit", type=int, default=None, help="images of the last trainings; all by default"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5, help="of the last trainings, on all 60,000 images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=HERE.parent / "results")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "results" / "benchmarks" / "fashion_mixed.json")
+    parser.add_argument(
+        "--out", type=Path, default=HERE.parent / "results" / "benchmarks" / "fashion_mixed.json"
+    )
     return parser.parse_args()
 
 
@@ -109,7 +120,9 @@ def plain(width: int) -> Network:
     return Network(input=(1, 28, 28), stages=stages, head=Classifier(classes=10))
 
 
-def retrain(models: dict[str, Network], config: StudyConfig, given: argparse.Namespace) -> list[dict[str, object]]:
+def retrain(
+    models: dict[str, Network], config: StudyConfig, given: argparse.Namespace
+) -> list[dict[str, object]]:
     """Train every model with every seed on train and validation, and read the test part once each."""
     full = DataSpec(source="fashion_mnist", path=str(given.data), limit=given.train_limit)
     whole = read_config(
@@ -133,7 +146,8 @@ def retrain(models: dict[str, Network], config: StudyConfig, given: argparse.Nam
             recipe = config.recipe
             candidate = Candidate(network=net, recipe=recipe)
             executor.submit(
-                Proposal(number=number, kind=Kind.FINAL, candidate=candidate, epochs=given.epochs, seed=seed), 0
+                Proposal(number=number, kind=Kind.FINAL, candidate=candidate, epochs=given.epochs, seed=seed),
+                0,
             )
         for happened in executor.wait(1.0):
             if isinstance(happened, Ended):

@@ -1,6 +1,6 @@
 """Time a study with an instant evaluator: ask + tell + journal at trial 10,000, and resuming 10,000 trials.
 
-    python benchmarks/study_speed.py [--trials 10000] [--space mixed] [--out FILE]
+python benchmarks/study_speed.py [--trials 10000] [--space mixed] [--out FILE]
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ WINDOW = 500  # trials around the 10,000th that are timed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--space", default="mixed")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results/benchmarks/study_speed.json")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent.parent / "results/benchmarks/study_speed.json"
+    )
     given = parser.parse_args()
     plan = Plan(
         space=Candidate(network=preset(given.space, (1, 28, 28), classes=10)),
@@ -51,7 +55,9 @@ def main() -> None:
             assert asked is not None
             proposal = asked[0]
             middle = time.perf_counter()
-            outcome = Outcome(status=Status.DONE, metrics={"validation_accuracy": random.Random(proposal.key).random()})
+            outcome = Outcome(
+                status=Status.DONE, metrics={"validation_accuracy": random.Random(proposal.key).random()}
+            )
             again = time.perf_counter()
             study.tell(proposal.number, 0, outcome)
             seconds.append(middle - began + time.perf_counter() - again)

@@ -170,5 +170,3 @@ def _import(modules: object) -> None:
             importlib.import_module(module)
         except ImportError as error:
             raise BadInput(f"imports: {module} cannot be imported ({error}); is it on PYTHONPATH?") from None
-
-

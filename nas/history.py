@@ -113,8 +113,13 @@ def ask_payload(trial: Trial, rejections: list[Rejection]) -> dict[str, Json]:
     if trial.parent is not None:
         payload["parent"] = trial.parent
     if rejections:
-        payload["ledger"] = [[r.key, r.metric, r.value, r.bound] for r in rejections]
+        payload["ledger"] = ledger(rejections)
     return payload
+
+
+def ledger(rejections: list[Rejection]) -> list[Json]:
+    """Return the journal's record of what the limits turned away."""
+    return [[r.key, r.metric, r.value, r.bound] for r in rejections]
 
 
 def tell_payload(number: int, attempt: int, outcome: Outcome) -> dict[str, Json]:
@@ -129,13 +134,18 @@ def _asked(history: History, event: Event) -> None:
     said = event.payload
     number = cast(int, said["number"])
     if number in history.trials:
-        raise StorageError(f"journal event {event.number}: proposal {number} is asked twice; the journal was edited")
+        raise StorageError(
+            f"journal event {event.number}: proposal {number} is asked twice; the journal was edited"
+        )
     trial = Trial(
         number=number,
         kind=Kind(cast(str, said["kind"])),
         code=tuple(cast("list[int]", said["code"])),
         identity=Identity(
-            cast(str, said["key"]), cast(str, said["recipe"]), cast(int, said["epochs"]), cast(int, said["seed"])
+            cast(str, said["key"]),
+            cast(str, said["recipe"]),
+            cast(int, said["epochs"]),
+            cast(int, said["seed"]),
         ),
         cost=cast("dict[str, float]", said["cost"]),
         parent=cast("int | None", said.get("parent")),

@@ -79,7 +79,9 @@ def settings(
             + f". Only {', '.join(MAY_CHANGE)} may change; begin a new run with `nas search` and another --name"
         )  # fmt: skip
     amended = {
-        name: to_data(getattr(wanted, name)) for name in MAY_CHANGE if getattr(wanted, name) != getattr(config, name)
+        name: to_data(getattr(wanted, name))
+        for name in MAY_CHANGE
+        if getattr(wanted, name) != getattr(config, name)
     }
     return wanted, from_data(Network, header["space"]), amended
 
@@ -141,7 +143,7 @@ def space_of(config: StudyConfig, data: Mapping[str, Json]) -> Network:
     space = load(Path(config.space)) if isinstance(config.space, str) else config.space
     if len(space.input) != len(shape) or space.input[0] != shape[0]:
         raise BadInput(
-            f"space.input: got {space.input}, expected {shape}, the input of {data['name']}; change the space or the data"
+            f"space.input: got {space.input}, expected {shape}, the input of {data['name']}; change one"
         )
     _check_head(space.head, data)
     return space
@@ -152,7 +154,9 @@ def run_folder(run: str, results: Path = RESULTS) -> Path:
     folder = Path(run) if (Path(run) / JOURNAL).is_file() else inside(results, check_name(run))
     if not (folder / JOURNAL).is_file():
         known = sorted(p.parent.name for p in results.glob(f"*/{JOURNAL}")) if results.is_dir() else []
-        raise BadInput(f"{run}: no run of that name in {results}; expected one of: {', '.join(known) or 'none yet'}")
+        raise BadInput(
+            f"{run}: no run of that name in {results}; expected one of: {', '.join(known) or 'none yet'}"
+        )
     return folder
 
 
@@ -177,7 +181,7 @@ def _check_head(head: object, data: Mapping[str, Json]) -> None:
         return  # a user's own head knows what it gives
     if not isinstance(head, wanted) or getattr(head, field) != data["outputs"]:
         raise BadInput(
-            f"space.head: got {head}, expected {wanted.__name__}({field}={data['outputs']}) for {data['name']}; change it"
+            f"space.head: got {head}, expected {wanted.__name__}({field}={data['outputs']}) for {data['name']}"
         )
 
 

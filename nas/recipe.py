@@ -1,4 +1,4 @@
-"""How one architecture is trained, as data; a field may hold a `Choice`, and is then searched with the network."""
+"""How one architecture is trained, as data; a field that holds a `Choice` is searched with the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Recipe(Data):
     """Optimiser, schedule, regularisation and augmentation; how long (epochs) is the proposal's budget.
 
     `lr` is the peak learning rate. The schedule runs over the budget: `cosine` falls from the peak to 0 after
-    a linear `warmup` (a share of the steps), `one_cycle` rises to the peak over 30 % and falls to 0 (Smith 2018).
+    a linear `warmup` (a share of the steps); `one_cycle` rises to the peak over 30 % of them and falls to 0
+    (Smith 2018).
     With `adamw` set a rate near 0.003 and a decay near 0.02: the defaults are meant for `sgd`.
     """
 
@@ -45,5 +46,3 @@ class Candidate(Data):
 
     network: Network
     recipe: Recipe = Recipe()
-
-

@@ -3,12 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from collections.abc import Mapping
+from typing import NoReturn
 
 from search_spaces.errors import BadInput
-
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+from search_spaces.serialise import Json as Json
 
 DEPTH_LIMIT = 64  # arrays and objects inside one another; our own files need fewer than 20
 

@@ -19,7 +19,7 @@ from search_spaces.moves import decode, encode
 from search_spaces.serialise import Json, key
 
 from .analysis.front import Objective, costs, front
-from .history import History, Rejection, Trial, ask_payload, tell_payload
+from .history import History, Rejection, Trial, ask_payload, ledger, tell_payload
 from .journal import Journal
 from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
 from .recipe import Candidate
@@ -56,7 +56,12 @@ class Study:
     """Ask, tell, record. One driver at a time: the journal holds the lock."""
 
     def __init__(
-        self, plan: Plan, journal: Journal, *, clock: Callable[[], float] = time.time, amended: Mapping[str, Json] = {}
+        self,
+        plan: Plan,
+        journal: Journal,
+        *,
+        clock: Callable[[], float] = time.time,
+        amended: Mapping[str, Json] = {},
     ) -> None:
         self.plan = plan
         self.journal = journal
@@ -67,7 +72,9 @@ class Study:
         self._rejections: list[Rejection] = []
         self._rejected = 0
         self._pending: list[int] = []
-        self.strategy: Strategy = plan.strategy.start(Scope(space=plan.space, seed=plan.seed, admits=self._admits))
+        self.strategy: Strategy = plan.strategy.start(
+            Scope(space=plan.space, seed=plan.seed, admits=self._admits)
+        )
         for event in journal.events:
             self._apply(event.type, event)
         self._pending = list(self.history.untold)
@@ -84,7 +91,7 @@ class Study:
         trial_or_none = self._next_trial() or self._next_confirmation() or self._next_final()
         if trial_or_none is None:
             return None
-        self._record("ask", ask_payload(trial_or_none, self._rejections[:LEDGER_ENTRIES]))
+        self._record("ask", ask_payload(trial_or_none, self._rejections))
         return self._proposal(trial_or_none), 0
 
     def tell(self, number: int, attempt: int, outcome: Outcome) -> None:
@@ -141,7 +148,7 @@ class Study:
         number = len(self.history.trials)
         candidate = self.strategy.ask(number)
         if candidate is None:
-            self._record("exhausted", {"rejected": self._rejected})
+            self._record("exhausted", {"rejected": self._rejected, "ledger": ledger(self._rejections)})
             return None
         return self._trial(number, Kind.TRAIN, candidate, epochs=self.plan.epochs, seed=self.plan.seed)
 
@@ -170,7 +177,14 @@ class Study:
         return self._trial(number, kind, self.candidate(trial), epochs=epochs, seed=seed, parent=trial.number)
 
     def _trial(
-        self, number: int, kind: Kind, candidate: Candidate, *, epochs: int, seed: int, parent: int | None = None
+        self,
+        number: int,
+        kind: Kind,
+        candidate: Candidate,
+        *,
+        epochs: int,
+        seed: int,
+        parent: int | None = None,
     ) -> Trial:
         return Trial(
             number=number,
@@ -202,7 +216,9 @@ class Study:
             if len(self._rejections) < LEDGER_ENTRIES:
                 worst = broken[0]
                 number = len(self.history.trials)
-                self._rejections.append(Rejection(number, identity.key, worst.metric, worst.value, worst.bound))
+                self._rejections.append(
+                    Rejection(number, identity.key, worst.metric, worst.value, worst.bound)
+                )
         return not broken
 
     def _identity(self, candidate: Candidate, epochs: int, seed: int) -> Identity:
@@ -246,8 +262,8 @@ class Study:
         if first_ones or (len(failed) >= BUGS_IN_A_ROW and all(failed[-BUGS_IN_A_ROW:])):
             note = told[-1].outcome.note if told[-1].outcome else ""
             raise StudyStopped(
-                f"trial {told[-1].number}: {'the first 3 trials' if first_ones else '5 trials in a row'} failed with an "
-                f"error, expected them to train; mend the cause and resume. The last one said:\n{note}"
+                f"trial {told[-1].number}: {'the first 3 trials' if first_ones else '5 trials in a row'} failed, "
+                f"expected them to train; mend the cause and resume. The last one said:\n{note}"
             )
 
 

@@ -56,8 +56,8 @@ class Bench:
         loaded = load_search_data(spec)
         if loaded.fingerprint != setup["fingerprint"]:
             raise BadInput(
-                f"data: {loaded.name} has fingerprint {loaded.fingerprint}, expected {setup['fingerprint']} as when the "
-                "run began; put the data back, or begin a new run"
+                f"data: {loaded.name} has fingerprint {loaded.fingerprint}, expected {setup['fingerprint']} as "
+                "when the run began; put the data back, or begin a new run"
             )
         device = device_named(cast(str, setup["device"]))
         return cls(
@@ -92,7 +92,9 @@ def device_named(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInput(f"execution.device: got {name}, expected a device of this machine: cpu; set execution.device=cpu")
+        raise BadInput(
+            f"execution.device: got {name}, expected a device of this machine: cpu; set execution.device=cpu"
+        )
     return name
 
 

@@ -7,7 +7,7 @@ class ArchscaleError(Exception):
     exit_code = 2
 
 
-class BadInput(ArchscaleError):  # noqa: N818  (what went wrong, not that it did)
+class BadInput(ArchscaleError):
     """A config, spec, file or argument that cannot be used as it stands."""
 
 
@@ -23,7 +23,7 @@ class Unbuildable(BadInput):
     """A spec whose layers do not fit together, such as a stride that eats its input."""
 
 
-class Infeasible(ArchscaleError):  # noqa: N818
+class Infeasible(ArchscaleError):
     """No architecture of the space can keep the limits."""
 
     exit_code = 3

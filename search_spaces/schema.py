@@ -91,8 +91,6 @@ def kinds_schema(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
     for arm in arms:
         grouped.setdefault(kind_of_type(arm), []).append(arm)
     made = {kind: _arm_schema(kind, group, handler) for kind, group in grouped.items()}
-    if "<real>" in made:  # 6 and 6.0 are one value, so that equal networks have equal keys
-        made["<real>"] = core_schema.no_info_after_validator_function(float, made["<real>"])
     kinds = tuple(made)
     return _tagged(made, lambda value: kind_tag(value, kinds), lambda value: kind_problem(value, kinds))
 

@@ -186,7 +186,7 @@ class MetricFormatter(Formatter):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, value: float, pos: int | None = None) -> str:  # noqa: ARG002 - matplotlib's signature
+    def __call__(self, value: float, pos: int | None = None) -> str:
         return bare(self.name, value, digits=4)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
 from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command, get_group
+from typer.main import get_command
 
 COMMANDS: Mapping[str, str] = {
     "search": "Search for an architecture; without CONFIG, the example on real handwritten digits.",
@@ -37,8 +38,9 @@ class Commands(TyperGroup):
 def app() -> TyperGroup:
     """Return the command `nas`."""
     cli = typer.Typer(cls=Commands, name="nas", invoke_without_command=True, rich_markup_mode="rich")
-    cli.callback()(nas)
-    group = get_group(cli)
+    cli.callback(help=reflowed(nas.__doc__))(nas)
+    group = get_command(cli)  # with options to install shell completion
+    assert isinstance(group, TyperGroup)
     for name, line in COMMANDS.items():
         group.add_command(TyperCommand(name, help=line))
     return group
@@ -47,10 +49,17 @@ def app() -> TyperGroup:
 def command(name: str) -> TyperCommand:
     """Return a command, its file imported."""
     one = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    one.command(name, short_help=COMMANDS[name])(getattr(import_module(f"{__package__}.{name}"), name))
+    function = getattr(import_module(f"{__package__}.{name}"), name)
+    one.command(name, help=reflowed(function.__doc__))(function)
     made = get_command(one)
     assert isinstance(made, TyperCommand)
     return made
+
+
+def reflowed(text: str | None) -> str:
+    """Return a docstring with each paragraph in one line, but for examples, which keep theirs."""
+    paragraphs = cleandoc(text or "").split("\n\n")
+    return "\n\n".join(p if p.startswith("nas ") else " ".join(p.split()) for p in paragraphs)
 
 
 def nas(
@@ -59,7 +68,6 @@ def nas(
 ) -> None:
     """Find a convolutional architecture within your limits, and show the trade-off.
 
-    \b
     nas search                  a first search, on digits, in a minute or two
     nas status RUN              how it is doing, from any shell
     nas compare RUN RUN         fronts on one picture

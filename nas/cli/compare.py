@@ -67,7 +67,6 @@ def compare(
     A front is of the trials that keep the limits; beaten ones are faded. Hypervolumes share one reference,
     the worst of each metric over all runs and 10 % of its range, and so can be compared.
 
-    \b
     nas compare digits-mixed-1
     nas compare first second --x params --y validation_accuracy --out pictures
     """

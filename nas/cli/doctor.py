@@ -56,7 +56,6 @@ def doctor(results: Results = RESULTS, as_json: AsJson = False) -> int:
     The search runs in a temporary folder. Exit code 0 where all is well, 4 where the results folder cannot be
     written safely, 1 where anything else fails.
 
-    \b
     nas doctor
     nas doctor --results /mnt/shared/results
     """

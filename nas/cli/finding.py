@@ -18,7 +18,7 @@ from .describe import describe
 from .estimate import seconds_spent
 from .show import Json, duration, facts, many, short_path
 
-BEST = "best"  # the folder, in a run's, of the winner's files
+BEST, SPEC, WEIGHTS = "best", "spec.json", "weights.safetensors"  # as the final training names them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def finding(study: Study, folder: Path) -> Finding | None:
 
 def best_files(folder: Path) -> dict[str, Path]:
     """Return the winner's spec and weights, where they lie."""
-    places = {"spec": folder / BEST / "spec.json", "weights": folder / BEST / "weights.safetensors"}
+    places = {"spec": folder / BEST / SPEC, "weights": folder / BEST / WEIGHTS}
     return {name: path for name, path in places.items() if path.is_file()}
 
 

@@ -43,7 +43,6 @@ def profile(
 
     MACs are multiply-adds of convolutions and dense layers, for one example; parameters are numbers learnt.
 
-    \b
     nas profile efficientnet_b0
     nas profile digits-mixed-1#best --input 1,16,16 --by block
     """

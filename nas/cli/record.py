@@ -16,14 +16,13 @@ from search_spaces.serialise import key
 
 from ..config import StudyConfig
 from ..history import History, Trial, history_of
-from ..journal import read
+from ..journal import LOCK, read
 from ..launch import plan_of, run_folder, settings
 from ..proposal import Kind
 from ..storage import storage_errors
 from ..strict_json import parse_json
 from ..study import Plan, winner
 
-LOCK = "lock"
 State = Literal["running", "finished", "interrupted"]
 
 

@@ -31,7 +31,6 @@ def resume(
 
     Nothing that was finished is lost or done twice; what was in the middle goes on from its last checkpoint.
 
-    \b
     nas resume digits-mixed-1
     nas resume digits-mixed-1 trials=100 execution.workers=4
     """

@@ -67,7 +67,7 @@ def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
 
 def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -> int:
     if found is None:
-        if not study.history.of(Kind.TRAIN):
+        if study.history.exhausted and not study.history.of(Kind.TRAIN):
             raise Infeasible(
                 f"{folder.name}: none of {many(study.history.rejected, 'candidate')} keeps the limits; "
                 f"`{command_for('status', folder)}` says which limit turned them away and by how much"

@@ -19,7 +19,7 @@ from ..config import StudyConfig, load_config, read_config
 from ..launch import create
 from .options import RESULTS, AsJson, Results
 from .running import carry_out
-from .show import say
+from .show import emit, say
 
 EXAMPLE = "digits.yaml"
 OVERRIDE = re.compile(r"[A-Za-z_][\w.]*\s*=")
@@ -46,14 +46,13 @@ def search(
     Without CONFIG, the embedded example runs: a small network for real handwritten digits, under a MAC limit.
     The best few are trained again with fresh seeds before one is named; then its test part is read, once.
 
-    \b
     nas search
     nas search --print-config > mine.yaml
     nas search mine.yaml trials=100 strategy.population=20 --name first
     """
     config_file, overrides = split(arguments or [])
     if print_config:
-        return _print_config(config_file, overrides)
+        return _print_config(config_file, overrides, as_json=as_json)
     config = _config(config_file, overrides)
     study, folder = create(config, name=name, results=results)
     return carry_out(study, config, folder, as_json=as_json)
@@ -87,9 +86,11 @@ def _example() -> str:
     return (files("nas") / "examples" / EXAMPLE).read_text(encoding="utf-8")
 
 
-def _print_config(config_file: str | None, overrides: Sequence[str]) -> int:
+def _print_config(config_file: str | None, overrides: Sequence[str], *, as_json: bool) -> int:
     config = _config(config_file, overrides)
-    if config_file is None and not overrides:
+    if as_json:
+        emit({"config": to_data(config)})
+    elif config_file is None and not overrides:
         say(_example().rstrip())  # with its comments
     else:
         say(yaml.safe_dump(to_data(config), sort_keys=False, allow_unicode=True).rstrip())

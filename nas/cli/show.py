@@ -6,14 +6,18 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.box import Box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+if TYPE_CHECKING:
+    from search_spaces.serialise import Json as Json
+else:
+    Json = object  # `nas --help` loads no pydantic
+
 
 PLAIN_WIDTH = 10_000  # columns where there is no terminal: nothing is wrapped
 QUIET = "dim"  # the style of what matters least
@@ -34,8 +38,11 @@ class _Console(Console):
 def console(*, stderr: bool = False) -> Console:
     """Return a console on standard output, or error; colours and cursor moves only on a terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PLAIN_WIDTH
-    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    on_terminal = stream.isatty()
+    width = None if on_terminal else PLAIN_WIDTH
+    return _Console(
+        file=stream, force_terminal=on_terminal, width=width, highlight=False, markup=False, emoji=False
+    )
 
 
 def say(*lines: RenderableType, to: Console | None = None) -> None:

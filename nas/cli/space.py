@@ -96,7 +96,6 @@ def space(
 
     Shares and the histogram are over members drawn with equal chances. Nothing is trained.
 
-    \b
     nas space mobile --input 3,224,224 --classes 1000 --limit 'macs<=300M'
     nas space mine.yaml
     """

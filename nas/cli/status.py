@@ -38,7 +38,6 @@ def status(
 
     The front is that of the objectives; of a single objective, against MACs.
 
-    \b
     nas status digits-mixed-1
     nas status digits-mixed-1 --json | jq .trials
     """

@@ -24,6 +24,7 @@ from .show import QUIET, clock, duration, many, say, table
 SHOWN = 8  # trials in the live table
 KEY_SHOWN = 8  # of a key's characters there
 REFRESHES = 2.0  # a second
+PAUSE_SECONDS = 0.2  # between two drawings for epochs alone
 PHASES = {Kind.TRAIN: "search", Kind.CONFIRM: "confirmation", Kind.FINAL: "final training"}
 WORDS = {Kind.TRAIN: "search", Kind.CONFIRM: "confirming", Kind.FINAL: "final"}
 
@@ -31,7 +32,7 @@ WORDS = {Kind.TRAIN: "search", Kind.CONFIRM: "confirming", Kind.FINAL: "final"}
 @contextmanager
 def watching(study: Study, name: str, *, workers: int, to: Console) -> Iterator[Watch]:
     """Yield what a driver tells its events to; they are shown until the context ends."""
-    if not to.is_terminal:
+    if not to.is_terminal or to.is_dumb_terminal:
         yield Lines(study, to)
         return
     live = LiveTable(study, name, workers=workers)
@@ -69,12 +70,17 @@ class LiveTable:
         self._body: RenderableType = Text()
         self._ends_at: float | None = None
         self._began_at = time.time() - seconds_spent(study.history)
+        self._drawn_at = -PAUSE_SECONDS
+        self._best: RenderableType = Group(*self._best_lines())
         if study.history.trials:
             self._draw()
 
-    def __call__(self, what: str, trial: Trial) -> None:  # noqa: ARG002 - the driver's signature
+    def __call__(self, what: str, trial: Trial) -> None:
         """Show an event."""
-        self._draw()
+        if what == "told":
+            self._best = Group(*self._best_lines())
+        if what != "report" or time.monotonic() >= self._drawn_at + PAUSE_SECONDS:
+            self._draw()
 
     def render(self) -> RenderableType:
         """Return the picture of this moment."""
@@ -87,7 +93,8 @@ class LiveTable:
         newest = next(reversed(study.history.trials.values()))
         self._bar = _progress(study, newest.kind)
         self._phase = PHASES[newest.kind]
-        self._body = Group(*self._best(), Text(), _trials(study), *self._turned_away())
+        self._body = Group(self._best, Text(), _trials(study), *self._turned_away())
+        self._drawn_at = time.monotonic()
 
     def _head(self) -> RenderableType:
         done, planned = self._bar
@@ -109,7 +116,7 @@ class LiveTable:
         spent = clock(now - self._began_at)
         return spent if self._ends_at is None else f"{spent}, about {clock(max(0, self._ends_at - now))} left"
 
-    def _best(self) -> Iterator[RenderableType]:
+    def _best_lines(self) -> Iterator[RenderableType]:
         best = self._study.best
         if best is None:
             yield Text("nothing done yet", QUIET)
@@ -160,7 +167,7 @@ def _progress(study: Study, kind: Kind) -> tuple[int, int]:
 
 def _trials(study: Study) -> RenderableType:
     history = study.history
-    told = [history.trials[n] for n in history.told[-SHOWN + len(history.untold) :]]
+    told = [history.trials[n] for n in history.told[-SHOWN:]]
     first = study.plan.objectives[0].metric
     rows = [
         (

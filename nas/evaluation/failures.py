@@ -12,7 +12,7 @@ LONGEST_MESSAGE = 1000  # characters of an exception's own text; the rest of a n
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-class TrialFailure(Exception):  # noqa: N818 - its kinds are named as outcomes are
+class TrialFailure(Exception):
     """A failure that a job knows the name of."""
 
     status = Status.BUG

@@ -3,8 +3,8 @@
 CPU: float32, channels last. One step of seven small networks (0.5 to 63 M MACs, batch 16 or 64, one thread of
 an AVX-512 Zen 5) took 10 to 47 % less time with the channels last; bfloat16 gave up to 45 % for dense
 convolutions at 32x32 and twice the time for depthwise ones at 8x8, so it stays off.
-CUDA: bfloat16 where the chip has it, channels last, which is how tensor cores read. float16 is never used: it
-would need its losses scaled.
+CUDA: bfloat16 where the chip has it, channels last, as tensor cores read; this rule is not measured yet.
+float16 is never used: it would need its losses scaled.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
@@ -47,7 +48,13 @@ class LocalWorkers:
     """Up to `workers` trials side by side; `setup` is sent to each worker first."""
 
     def __init__(
-        self, *, setup: Mapping[str, Json], folder: Path, workers: int, threads: int, trial_seconds: float | None
+        self,
+        *,
+        setup: Mapping[str, Json],
+        folder: Path,
+        workers: int,
+        threads: int,
+        trial_seconds: float | None,
     ) -> None:
         self._setup = dict(setup)
         self._folder = folder
@@ -84,12 +91,17 @@ class LocalWorkers:
         self._selector.close()
 
     def _begin(self) -> _Worker:
-        threads = {name: str(self._threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        threads = {
+            name: str(self._threads)
+            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        }
         number = len(self._workers)
         try:
             log = (self._folder / f"worker-{number}.log").open("ab")
         except OSError as error:
-            raise StorageError(f"{self._folder}: a worker's log cannot be opened ({error}); free or mend it") from None
+            raise StorageError(
+                f"{self._folder}: a worker's log cannot be opened ({error}); free or mend it"
+            ) from None
         process = subprocess.Popen(
             [sys.executable, "-m", "nas.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
@@ -132,7 +144,10 @@ class LocalWorkers:
             return Report(number, heard["epoch"], heard["metrics"])
         worker.trial = None
         outcome = Outcome(
-            status=Status(heard["status"]), metrics=heard["metrics"], note=heard["note"], seconds=heard["seconds"]
+            status=Status(heard["status"]),
+            metrics=heard["metrics"],
+            note=heard["note"],
+            seconds=heard["seconds"],
         )
         return Ended(number, attempt, outcome)
 
@@ -156,23 +171,22 @@ class LocalWorkers:
 
     def _ended(self, worker: _Worker, status: Status, note: str) -> Ended:
         assert worker.trial is not None
-        return Ended(*worker.trial, Outcome(status=status, note=note, seconds=max(0.0, time.monotonic() - worker.began)))
+        return Ended(
+            *worker.trial,
+            Outcome(status=status, note=note, seconds=max(0.0, time.monotonic() - worker.began)),
+        )
 
     def _drop(self, worker: _Worker) -> int:
         self._workers.remove(worker)
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
-        try:
+        with suppress(ProcessLookupError):  # it is gone, and nothing it started is left
             os.killpg(worker.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it is gone, and nothing it started is left
         code = worker.process.wait()
         for stream in (worker.process.stdin, worker.process.stdout, worker.log):
             if stream is not None:
-                try:
+                with suppress(BrokenPipeError):  # what was still to be sent to a dead worker
                     stream.close()
-                except BrokenPipeError:
-                    pass  # what was still to be sent to a dead worker
         return code
 
     def _next_limit(self) -> float | None:

@@ -44,7 +44,9 @@ class _Evolution:
     def ask(self, number: int) -> Candidate | None:
         rng = self.scope.rng(number)
         grown = number >= self.config.population and bool(self.youngest)
-        return self.scope.first_admitted(lambda: self._child(rng) if grown else sample(self.scope.space, rng), rng)
+        return self.scope.first_admitted(
+            lambda: self._child(rng) if grown else sample(self.scope.space, rng), rng
+        )
 
     def tell(self, told: Told) -> None:
         if told.costs is not None:

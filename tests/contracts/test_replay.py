@@ -49,7 +49,9 @@ class Replay(RuleBasedStateMachine):
         for study in (self.study, self.twin):
             study.tell(proposal.number, attempt, done(proposal))
             before = len(study.journal.events)
-            study.tell(proposal.number, attempt, Outcome(status=Status.DONE, metrics={"validation_accuracy": 1.0}))
+            study.tell(
+                proposal.number, attempt, Outcome(status=Status.DONE, metrics={"validation_accuracy": 1.0})
+            )
             assert len(study.journal.events) == before
 
     @rule()

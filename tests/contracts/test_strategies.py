@@ -73,7 +73,9 @@ def test_equal_seeds_give_equal_runs_and_another_seed_another_run(
 
 
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.BUG])
-def test_it_goes_on_whatever_way_trials_fail(strategy: StrategyConfig, status: Status, tmp_path: Path) -> None:
+def test_it_goes_on_whatever_way_trials_fail(
+    strategy: StrategyConfig, status: Status, tmp_path: Path
+) -> None:
     def fails(proposal: Proposal) -> Outcome:
         if proposal.kind is Kind.TRAIN and random.Random(proposal.number).random() < 0.7:
             metrics = {"validation_accuracy": math.nan} if status is Status.DONE else {}

@@ -39,7 +39,9 @@ def kill_and_resume(folder: Path, times: int, rng: random.Random) -> History:
     while kills < times:
         driver = begin_driver(folder, pause=0.02)
         size = (folder / JOURNAL).stat().st_size if (folder / JOURNAL).exists() else 0
-        while driver.poll() is None and (not (folder / JOURNAL).exists() or (folder / JOURNAL).stat().st_size == size):
+        while driver.poll() is None and (
+            not (folder / JOURNAL).exists() or (folder / JOURNAL).stat().st_size == size
+        ):
             time.sleep(0.002)  # until it writes: before that there is nothing to lose
         time.sleep(rng.uniform(0, 0.15))
         driver.kill()
@@ -92,7 +94,9 @@ def test_a_killed_run_asks_what_an_unbroken_run_asks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly_within_five_seconds_and_it_resumes(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_ends_it_cleanly_within_five_seconds_and_it_resumes(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     driver = begin_driver(folder, pause=0.05)
     while len(told(folder)) < 3:

@@ -203,6 +203,7 @@ def test_an_event_that_is_not_durable_is_written_at_once_and_synced_by_the_next_
     tmp_path: Path,
 ) -> None:
     syncs: list[int] = []
+
     def sync(descriptor: int) -> None:
         syncs.append(descriptor)
         os.fsync(descriptor)

@@ -127,15 +127,16 @@ def test_what_opens_in_one_stage_copies_no_other_stage():
     space = Network(
         input=(3, 32, 32),
         stages=(
-            Stage(blocks=(Conv(kernel=Choice(3, 5, 7, 9)),), width=8),
+            Stage(blocks=(Choice(Pool(), Conv(kernel=Choice(3, 5, 7, 9))),), width=8),
             Stage(blocks=(Choice(Pool(), Conv(kernel=Choice(3, 5))),), width=8),
         ),
         head=Classifier(classes=10),
     )
-    parent = decode(space, (3, 0, -1))
-    assert {child.stages[1].blocks[0] for child in neighbours(space, parent)} == {Pool(), Conv(kernel=3)}
-    children = {mutate(space, parent, random.Random(seed)).stages[1].blocks[0] for seed in range(40)}
-    assert children == {Pool(), Conv(kernel=3), Conv(kernel=5)}
+    for kernel in (1, 3):  # a place that the second stage has too, and one that it has not
+        parent = decode(space, (1, kernel, 0, -1))
+        assert {child.stages[1].blocks[0] for child in neighbours(space, parent)} == {Pool(), Conv(kernel=3)}
+        children = {mutate(space, parent, random.Random(seed)).stages[1].blocks[0] for seed in range(40)}
+        assert children == {Pool(), Conv(kernel=3), Conv(kernel=5)}
 
 
 def test_a_space_of_one_mutates_to_itself():

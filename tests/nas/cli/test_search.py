@@ -215,3 +215,8 @@ def test_a_run_that_was_killed_goes_on_by_resume(tmp_path, nas, monkeypatch):
     assert code == 0
     assert "4 of its trainings are done already" in out
     assert "search 8/8" in out
+
+
+def test_a_printed_config_is_one_json_document_where_asked(nas):
+    _, out, _ = nas("search", "--print-config", "trials=3", "--json")
+    assert document(out)["config"]["trials"] == 3

@@ -198,7 +198,7 @@ def test_a_users_own_augmentation_is_one_class() -> None:
     class Darken(Augmentation):
         by: float = 0.5
 
-        def apply(self, x: Tensor, generator: Generator) -> Tensor:  # noqa: ARG002
+        def apply(self, x: Tensor, generator: Generator) -> Tensor:
             return x * self.by
 
     assert from_data(Augmentation, {"type": "Darken", "by": 0.25}) == Darken(by=0.25)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,9 @@ LONG = 100_000  # epochs; nobody waits for them
 
 
 def proposal(number: int, epochs: int = 1) -> Proposal:
-    return Proposal(number=number, kind=Kind.TRAIN, candidate=Candidate(network=NETWORK), epochs=epochs, seed=0)
+    return Proposal(
+        number=number, kind=Kind.TRAIN, candidate=Candidate(network=NETWORK), epochs=epochs, seed=0
+    )
 
 
 def workers(folder: Path, seconds: float | None = None, count: int = 1) -> LocalWorkers:
@@ -39,9 +40,9 @@ def workers(folder: Path, seconds: float | None = None, count: int = 1) -> Local
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
-    yield tmp_path / "run"
+    return tmp_path / "run"
 
 
 def until_ended(executor: LocalWorkers, seconds: float = 60) -> tuple[Ended, list[Report]]:
@@ -123,7 +124,8 @@ def test_closing_kills_what_runs(folder: Path) -> None:
 
 def test_a_worker_dies_with_its_driver(folder: Path) -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_local_workers as t\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "import test_local_workers as t\n"
         "executor = t.workers(Path(sys.argv[2])); executor.submit(t.proposal(0, t.LONG), 0)\n"
         "t.until_training(executor); print(t.process_of(executor), flush=True)\n"
         "while True: executor.wait(1)"
