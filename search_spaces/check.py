@@ -34,10 +34,13 @@ def combinators(
     node: object, path: str = ""
 ) -> Iterator[tuple[str, Choice[object] | Pick[object] | Repeat[object]]]:
     """Yield (path, combinator) for every `Choice`, `Repeat` and `Pick` below `node`, outer before inner."""
-    if isinstance(node, Choice | Pick | Repeat):
-        yield path, node
-    for part, child in children(node):
-        yield from combinators(child, (path + part).removeprefix("."))
+    todo = [(path, node)]
+    while todo:
+        at, here = todo.pop()
+        if isinstance(here, Choice | Pick | Repeat):
+            yield at, here
+        inside = [(part, child) for part, child in children(here) if type(child) not in LEAVES]
+        todo += [((at + part).removeprefix("."), child) for part, child in reversed(inside)]
 
 
 def children(node: object) -> Iterator[tuple[str, object]]:

@@ -66,7 +66,7 @@ _KINDS: dict[type, str] = {
 
 def _kind(value: object) -> str:
     kind: type = type(value)
-    return _KINDS.get(kind, "<data>" if is_dataclass(value) else f"<{kind.__name__}>")
+    return _KINDS.get(kind) or ("<data>" if is_dataclass(value) else f"<{kind.__name__}>")
 
 
 def kind_of_type(arm: object) -> str:

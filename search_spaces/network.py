@@ -61,12 +61,19 @@ def steps(network: Network) -> tuple[Step, ...]:
 
     Raises `BadSpec` with the path of a choice that was left open.
     """
-    opened = next(combinators(network), None)
-    if opened is not None:
-        kind = type(opened[1]).__name__
-        raise BadSpec(
-            f"{opened[0]}: got a {kind}, expected a value; sample or resolve the space before it is lowered"
-        )
+    try:
+        return _steps(network)
+    except BadSpec:
+        opened = next(combinators(network), None)
+        if opened is None:
+            raise
+        path, node = opened
+    raise BadSpec(
+        f"{path}: got a {type(node).__name__}, expected a value; sample or resolve the space before it is lowered"
+    )
+
+
+def _steps(network: Network) -> tuple[Step, ...]:
     shapes: list[Shape] = [tuple(fixed(n) for n in network.input)]
     taps: dict[str, int] = {}
     done: list[Step] = []

@@ -28,16 +28,18 @@ from .layers import (
     Upsample,
 )
 
+Number = int | Fraction  # a fraction only behind an upsampling or uneven shares
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What the positions of a value see of the input along one axis."""
 
-    start: Fraction
-    size: Fraction
-    jump: Fraction
+    start: Number
+    size: Number
+    jump: Number
 
-    def through(self, reach: int, *, stride: int | Fraction = 1, offset: int = 0) -> View:
+    def through(self, reach: int, *, stride: Number = 1, offset: int = 0) -> View:
         """Return the view through a window that reads `reach` positions, the first one at `offset`."""
         return View(self.start + offset * self.jump, self.size + (reach - 1) * self.jump, self.jump * stride)
 
@@ -58,7 +60,7 @@ def receptive_fields(graph: Graph) -> tuple[Axes, ...]:
     (9, 9)
     """
     extent = graph.inputs[0][1:]
-    views = [(View(Fraction(0), Fraction(1), Fraction(1)),) * (len(shape) - 1) for shape in graph.inputs]
+    views = [(View(0, 1, 1),) * (len(shape) - 1) for shape in graph.inputs]
     for node in graph.nodes:
         sources = [(views[s], graph.shape(s)) for s in node.sources]
         views.append(_through(node.layer, sources, node.shape, extent))
@@ -102,12 +104,16 @@ def _windows(layer: Convolution | Pooling, views: Views) -> Views:
 def _shares(view: View, n: int, m: int, extent: int) -> View:
     """Pool n positions to m: output i reads those from floor(i n / m) up to ceil((i + 1) n / m)."""
     reach = max(-(-(i + 1) * n // m) - i * n // m for i in range(m))
-    pooled = view.through(reach, stride=Fraction(n, m))
-    return pooled if m > 1 or pooled.size <= extent else View(Fraction(0), Fraction(extent), pooled.jump)
+    pooled = view.through(reach, stride=_ratio(n, m))
+    return pooled if m > 1 or pooled.size <= extent else View(0, extent, pooled.jump)
 
 
 def _resized(view: View, n: int, m: int, reach: int) -> View:
-    return view.through(reach if 1 < n != m else 1, stride=Fraction(n, m))
+    return view.through(reach if 1 < n != m else 1, stride=_ratio(n, m))
+
+
+def _ratio(n: int, m: int) -> Number:
+    return Fraction(n, m) if n % m else n // m
 
 
 def _by_axis(sources: list[tuple[Views, Shape]]) -> list[list[tuple[View, Shape]]]:

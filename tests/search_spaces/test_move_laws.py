@@ -34,6 +34,7 @@ from search_spaces import (
     sample,
 )
 from search_spaces.automaton import option_counts
+from search_spaces.making import from_decisions
 from search_spaces.moves import keeps_conditions
 
 SEEDS = st.integers(0, 2**32).map(random.Random)
@@ -133,7 +134,8 @@ def test_what_opens_in_one_stage_copies_no_other_stage():
         head=Classifier(classes=10),
     )
     for kernel in (1, 3):  # a place that the second stage has too, and one that it has not
-        parent = decode(space, (1, kernel, 0, -1))
+        first = "stages[0].blocks[0]"
+        parent = from_decisions(space, {first: 1, first + "{1}.kernel": kernel, "stages[1].blocks[0]": 0})
         assert {child.stages[1].blocks[0] for child in neighbours(space, parent)} == {Pool(), Conv(kernel=3)}
         children = {mutate(space, parent, random.Random(seed)).stages[1].blocks[0] for seed in range(40)}
         assert children == {Pool(), Conv(kernel=3), Conv(kernel=5)}

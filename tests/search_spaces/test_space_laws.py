@@ -4,7 +4,18 @@ from generated import FEW, networks, spaces, walked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces import Network, count, decisions, decode, encode, enumerate_members, key, resolve
+from search_spaces import (
+    Network,
+    NeverFalls,
+    TotalAtMost,
+    count,
+    decisions,
+    decode,
+    encode,
+    enumerate_members,
+    key,
+    resolve,
+)
 from search_spaces.automaton import option_counts, slots
 from search_spaces.check import check_choices, combinators
 from search_spaces.making import from_decisions
@@ -89,10 +100,8 @@ def keeps_by_hand(space, member):
     depths = [len(stage.blocks) for stage in member.stages]
     for condition in space.conditions:
         values = widths if condition.of == "stages.width" else depths
-        if type(condition).__name__ == "NeverFalls":
-            kept = values == sorted(values)
-        else:
-            kept = sum(values) <= condition.limit
-        if not kept:
+        if isinstance(condition, NeverFalls) and values != sorted(values):
+            return False
+        if isinstance(condition, TotalAtMost) and sum(values) > condition.limit:
             return False
     return True
