@@ -7,6 +7,12 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
+for _name in (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+):  # tests run side by side, and start processes of their own
+    os.environ.setdefault(_name, "1")
+
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")

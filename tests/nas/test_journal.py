@@ -4,11 +4,9 @@ import itertools
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import zlib
 from pathlib import Path
 
@@ -172,31 +170,6 @@ def test_importing_the_journal_loads_nothing_heavy() -> None:
     heavy = "{'torch', 'numpy', 'pandas', 'ray'}"
     program = f"import sys, nas.journal, nas.storage; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_events_are_read_in_three_seconds_and_appended_in_a_millisecond(
-    tmp_path: Path,
-) -> None:
-    payload: dict[str, Json] = {
-        "proposal": 5,
-        "key": "0123456789abcdef",
-        "metrics": {"test_accuracy": 0.91234, "params": 123456, "macs": 12345678, "latency_ms": 3.25},
-    }
-    seconds = []
-    with Journal.create(tmp_path, HEADER, disk=Disk(fsync=lambda _fd: None)) as journal:
-        for _ in range(100_000):
-            start = time.perf_counter()
-            journal.append("told", payload)
-            seconds.append(time.perf_counter() - start)
-    assert statistics.median(seconds) < 1e-3
-    assert min(timed_read(tmp_path) for _ in range(3)) < 3
-
-
-def timed_read(folder: Path) -> float:
-    start = time.perf_counter()
-    assert len(read(folder)) == 100_001
-    return time.perf_counter() - start
 
 
 def test_an_event_that_is_not_durable_is_written_at_once_and_synced_by_the_next_durable_one(

@@ -7,7 +7,7 @@ from math import prod
 
 import pytest
 from examples import BLOCKS, around, example
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import hooked_costs, measured_peak_bytes
 
@@ -161,6 +161,7 @@ def test_formulas_agree_with_what_a_built_module_does(name: str, spatial: tuple[
     assert own.peak_bytes == measured_peak_bytes(module, network.input)
 
 
+@settings(max_examples=20)
 @given(networks(st.sampled_from((*CHAIN, Identity(), TwoInputs()))))
 def test_multiply_adds_agree_with_fvcore(network: Network) -> None:
     assert cost(network).macs == fvcore_macs(build(network), network.input)

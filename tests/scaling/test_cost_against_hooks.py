@@ -12,7 +12,7 @@ from search_spaces.modules import build
 from search_spaces.presets import preset
 
 INPUTS = {1: (2, 33), 2: (3, 16, 13), 3: (1, 8, 9, 8)}
-MEMBERS = 20
+MEMBERS = 6
 
 
 def agrees(network: Network) -> None:

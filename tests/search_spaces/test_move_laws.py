@@ -3,7 +3,6 @@
 import contextlib
 import random
 import sys
-import time
 
 import pytest
 from generated import FEW, networks, spaces
@@ -174,7 +173,7 @@ def test_a_code_that_breaks_a_condition_is_refused():
 
 
 def test_three_hundred_layers_are_no_burden():
-    began, deep = time.perf_counter(), sys.getrecursionlimit()
+    deep = sys.getrecursionlimit()
     for counts, expected in (
         (300, 2 * 7**300),
         (Choice(*range(291, 301)), 2 * sum(7**n for n in range(291, 301))),
@@ -189,4 +188,3 @@ def test_three_hundred_layers_are_no_burden():
         assert next(neighbours(space, parent)) != parent
         assert decisions(space, crossover(space, parent, child, rng))
     assert sys.getrecursionlimit() == deep
-    assert time.perf_counter() - began < 20

@@ -29,16 +29,6 @@ def test_help_and_all_command_files_load_nothing_heavy():
     assert all(name in out for name in COMMANDS)
 
 
-def test_help_takes_less_than_half_a_second():
-    def cpu_seconds() -> float:
-        before = os.times()
-        python("from nas.__main__ import run; run(['--help'])")
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    assert min(cpu_seconds() for _ in range(3)) < 0.5
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name, nas):
     code, out, _ = nas(name, "--help")
