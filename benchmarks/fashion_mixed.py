@@ -167,6 +167,13 @@ def row(name: str, net: Network, scores: list[float]) -> dict[str, object]:
     }  # fmt: skip
 
 
+def shown(config: StudyConfig) -> dict[str, object]:
+    """Return the config as it is kept: without the folder the data lay in."""
+    data = to_data(config)
+    assert isinstance(data, dict)
+    return {**data, "data": {**to_data(config.data), "path": "FOLDER"}}  # type: ignore[dict-item]
+
+
 def write(
     rows: list[dict[str, object]],
     runs: dict[str, Study],
@@ -186,7 +193,7 @@ def write(
     result = {
         "command": f"python benchmarks/fashion_mixed.py --data FOLDER --minutes {given.minutes:g} "
         f"--limit {given.limit} --seeds {given.seeds} --epochs {given.epochs} --seed {given.seed}",
-        "machine": machine(), "load": os.getloadavg(), "config": to_data(config), "searches": searches, "rows": rows,
+        "machine": machine(), "load": os.getloadavg(), "config": shown(config), "searches": searches, "rows": rows,
     }  # fmt: skip
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=2) + "\n")

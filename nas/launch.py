@@ -11,8 +11,8 @@ from typing import cast
 
 from scaling.constraints import METRICS, parse_limit, prove_feasible
 from search_spaces.block import Head
-from search_spaces.blocks import Classifier, Regressor
 from search_spaces.errors import BadInput
+from search_spaces.heads import Classifier, Regressor
 from search_spaces.names import nearest
 from search_spaces.network import Network
 from search_spaces.presets import preset

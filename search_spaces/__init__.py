@@ -3,9 +3,7 @@
 from .automaton import count
 from .block import Block, Head, fixed
 from .blocks import (
-    Classifier,
     Conv,
-    DenseClassifier,
     DepthwiseSeparable,
     DilatedConv,
     DilatedSeparable,
@@ -15,7 +13,6 @@ from .blocks import (
     MBConv,
     Merge,
     Pool,
-    Regressor,
     ResidualBasic,
     ResidualBottleneck,
 )
@@ -24,6 +21,7 @@ from .conditions import NeverFalls, TotalAtMost
 from .data import register
 from .errors import ArchscaleError, BadInput, BadSpec, Infeasible, OutOfSpace, Unbuildable
 from .graph import Feature, Graph, Norm, Place, concat, total
+from .heads import Classifier, DenseClassifier, Regressor
 from .making import resolve
 from .moves import crossover, decode, encode, enumerate_members, mutate, neighbours, sample
 from .network import Network, Stage, lower, steps

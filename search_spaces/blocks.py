@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .block import ActivationName, Amount, Block, Head, Rate, Ratio, Whole, fixed
+from .block import ActivationName, Amount, Block, Ratio, Whole, fixed
 from .choice import Searchable
 from .data import register
 from .graph import BATCH_NORM, Feature, Norm, Padding, Place, concat
-from .parts import conv_norm, conv_norm_act, pooled_scores, projected, scaled, squeeze_excite, with_residual
+from .parts import conv_norm, conv_norm_act, projected, scaled, squeeze_excite, with_residual
 
 Rates = Annotated[tuple[Whole, ...], Field(min_length=1)]
 
@@ -264,53 +264,3 @@ class Merge(Block):
         return conv_norm_act(
             self, joined[fixed(self.join)](), place.width, 1, stride=place.stride, name="mix"
         )
-
-
-@register
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Classifier(Head):
-    """Class scores (logits) from the mean over positions.
-
-    A 1x1 convolution to `width` where given, global average pooling, dropout, a dense layer.
-    """
-
-    classes: Searchable[Whole]
-    width: Searchable[Whole | None] = None
-    dropout: Searchable[Rate] = 0.0
-    act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = BATCH_NORM
-
-    def lower(self, place: Place) -> Feature:
-        return pooled_scores(self, place, self.classes, width=self.width, dropout=self.dropout)
-
-
-@register
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Regressor(Head):
-    """Real-valued outputs, built as `Classifier` is."""
-
-    outputs: Searchable[Whole] = 1
-    width: Searchable[Whole | None] = None
-    dropout: Searchable[Rate] = 0.0
-    act: Searchable[ActivationName] = "relu"
-    norm: Searchable[Norm] = BATCH_NORM
-
-    def lower(self, place: Place) -> Feature:
-        return pooled_scores(self, place, self.outputs, width=self.width, dropout=self.dropout)
-
-
-@register
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DenseClassifier(Head):
-    """Class scores (logits) from every position: flatten, then dense layers (LeCun et al. 1998)."""
-
-    classes: Searchable[Whole]
-    hidden: Searchable[tuple[Whole, ...]] = ()
-    dropout: Searchable[Rate] = 0.0
-    act: Searchable[ActivationName] = "relu"
-
-    def lower(self, place: Place) -> Feature:
-        x = place.input.flatten()
-        for width in fixed(self.hidden):
-            x = x.dropout(fixed(self.dropout)).linear(width).act(fixed(self.act))
-        return x.dropout(fixed(self.dropout)).linear(fixed(self.classes))

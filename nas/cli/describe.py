@@ -7,8 +7,9 @@ from dataclasses import fields
 from itertools import groupby
 
 from search_spaces.block import Block, fixed
-from search_spaces.blocks import Classifier, Conv, Pool, Regressor
+from search_spaces.blocks import Conv, Pool
 from search_spaces.choice import Choice
+from search_spaces.heads import Classifier, Regressor
 from search_spaces.network import Network, Stage
 
 SHORT = {"kernel": "k", "expand": "e", "se": "se", "dilation": "d", "groups": "g", "ratio": "r", "rates": "d"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..block import Block
-from ..blocks import Classifier, Conv, DepthwiseSeparable, DilatedConv, MBConv, Pool
+from ..blocks import Conv, DepthwiseSeparable, DilatedConv, MBConv, Pool
 from ..choice import Choice, Repeat
 from ..conditions import NeverFalls
+from ..heads import Classifier
 from ..layers import Shape
 from ..network import Network, Stage
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..blocks import Classifier, Conv, MBConv
+from ..blocks import Conv, MBConv
 from ..choice import Choice, Repeat, Searchable
+from ..heads import Classifier
 from ..layers import Shape
 from ..network import Network, Stage
 

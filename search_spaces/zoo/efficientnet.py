@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from math import ceil
 
-from ..blocks import Classifier, Conv, MBConv
+from ..blocks import Conv, MBConv
 from ..graph import Norm
+from ..heads import Classifier
 from ..network import Network, Stage
 
 BASE = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..blocks import Conv, DenseClassifier, Pool
+from ..blocks import Conv, Pool
 from ..graph import Norm
+from ..heads import DenseClassifier
 from ..network import Network, Stage
 
 PLAIN = Norm(kind="none")
