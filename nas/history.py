@@ -62,6 +62,7 @@ class History:
     told: list[int] = field(default_factory=list)  # numbers, in the order told
     ledger: list[Rejection] = field(default_factory=list)
     rejected: int = 0
+    carried: dict[Identity, Outcome] = field(default_factory=dict)  # told to the run this one is a fork of
     exhausted: bool = False
     ended: bool = False
     amended: dict[str, Json] = field(default_factory=dict)
@@ -122,6 +123,16 @@ def ledger(rejections: list[Rejection]) -> list[Json]:
     return [[r.key, r.metric, r.value, r.bound] for r in rejections]
 
 
+def carry_payload(trial: Trial, run: str) -> dict[str, Json]:
+    """Return the journal's record of an evaluation that another run made; `_carried` reads it."""
+    who, outcome = trial.identity, trial.outcome
+    assert outcome is not None
+    return {
+        "run": run, "key": who.key, "recipe": who.recipe, "epochs": who.epochs, "seed": who.seed,
+        "metrics": dict(outcome.metrics), "seconds": outcome.seconds,
+    }  # fmt: skip
+
+
 def tell_payload(number: int, attempt: int, outcome: Outcome) -> dict[str, Json]:
     """Return the journal's record of an outcome; `_told` reads it."""
     return {
@@ -141,12 +152,7 @@ def _asked(history: History, event: Event) -> None:
         number=number,
         kind=Kind(cast(str, said["kind"])),
         code=tuple(cast("list[int]", said["code"])),
-        identity=Identity(
-            cast(str, said["key"]),
-            cast(str, said["recipe"]),
-            cast(int, said["epochs"]),
-            cast(int, said["seed"]),
-        ),
+        identity=_identity(said),
         cost=cast("dict[str, float]", said["cost"]),
         parent=cast("int | None", said.get("parent")),
         rejected=cast(int, said["rejected"]),
@@ -161,6 +167,21 @@ def _rejected(history: History, said: Mapping[str, object], *, before: int) -> N
     history.rejected += cast(int, said["rejected"])
     ledger = cast("list[tuple[str, str, float, float]]", said.get("ledger", []))
     history.ledger += [Rejection(before, *entry) for entry in ledger]
+
+
+def _carried(history: History, event: Event) -> None:
+    said = event.payload
+    history.carried[_identity(said)] = Outcome(
+        status=Status.DONE,
+        metrics=cast("dict[str, float]", said["metrics"]),
+        note=f"not trained again: made by the run {said['run']}",
+        seconds=cast(float, said["seconds"]),
+    )
+
+
+def _identity(said: Mapping[str, Json]) -> Identity:
+    key, recipe = cast(str, said["key"]), cast(str, said["recipe"])
+    return Identity(key, recipe, cast(int, said["epochs"]), cast(int, said["seed"]))
 
 
 def _told(history: History, event: Event) -> None:
@@ -220,6 +241,6 @@ def _ignore(history: History, event: Event) -> None:
 
 
 _FOLDS = {
-    "header": _header, "start": _started, "ask": _asked, "tell": _told, "retry": _retried,
+    "header": _header, "start": _started, "ask": _asked, "tell": _told, "carry": _carried, "retry": _retried,
     "report": _reported, "exhausted": _exhausted, "end": _ended,
 }  # fmt: skip

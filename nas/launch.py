@@ -22,7 +22,8 @@ from .analysis.front import Objective
 from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differences
 from .execution.base import Executor
 from .execution.local import LocalWorkers
-from .journal import JOURNAL, Event, Journal, header_of
+from .history import history_of
+from .journal import JOURNAL, Event, Journal, header_of, read
 from .recipe import Candidate
 from .storage import check_name, inside
 from .study import Plan, Study
@@ -61,6 +62,21 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyCon
     return study, config
 
 
+def fork(
+    folder: Path, overrides: Sequence[str], *, name: str | None, results: Path = RESULTS
+) -> tuple[Study, StudyConfig, Path]:
+    """Begin another run from a run's config, changed; what it was told is taken over where the data is the same."""
+    events = read(folder)
+    base, before = settings(events)[0], history_of(events)
+    config = changed(base, overrides)
+    study, new = create(config, name=name, results=results)
+    if (base.data, before.header["data"]) == (config.data, study.history.header["data"]):
+        for trial in before.trials.values():
+            if trial.done:
+                study.carry(trial, folder.name)
+    return study, config, new
+
+
 def settings(
     events: Sequence[Event], overrides: Sequence[str] = ()
 ) -> tuple[StudyConfig, Network, dict[str, Json]]:
@@ -76,7 +92,7 @@ def settings(
     if frozen != config:
         raise BadInput(
             "resume: a run goes on with what it began with; got another " + "; ".join(differences(config, frozen))
-            + f". Only {', '.join(MAY_CHANGE)} may change; begin a new run with `nas search` and another --name"
+            + f". Only {', '.join(MAY_CHANGE)} may change; --fork NAME begins a new run from it, with the change"
         )  # fmt: skip
     amended = {
         name: to_data(getattr(wanted, name))

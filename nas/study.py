@@ -19,7 +19,7 @@ from search_spaces.moves import decode, encode
 from search_spaces.serialise import Json, key
 
 from .analysis.front import Objective, costs, front
-from .history import History, Rejection, Trial, ask_payload, ledger, tell_payload
+from .history import History, Rejection, Trial, ask_payload, carry_payload, ledger, tell_payload
 from .journal import Journal
 from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
 from .recipe import Candidate
@@ -85,14 +85,12 @@ class Study:
 
         Order: trials that were in flight, new trials by the strategy, confirmations, the final training.
         """
-        if self._pending:
-            trial = self.history.trials[self._pending.pop(0)]
-            return self._proposal(trial), trial.attempts
-        trial_or_none = self._next_trial() or self._next_confirmation() or self._next_final()
-        if trial_or_none is None:
-            return None
-        self._record("ask", ask_payload(trial_or_none, self._rejections))
-        return self._proposal(trial_or_none), 0
+        while (trial := self._next()) is not None:
+            known = self.history.carried.get(trial.identity)
+            if known is None or trial.kind is Kind.FINAL:  # which leaves the winner's weights behind
+                return self._proposal(trial), trial.attempts
+            self.tell(trial.number, trial.attempts, known)
+        return None
 
     def tell(self, number: int, attempt: int, outcome: Outcome) -> None:
         """Record what came of an attempt; the first outcome of a proposal wins, later ones change nothing.
@@ -117,6 +115,11 @@ class Study:
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self._record("report", {"number": number, "epoch": epoch, "metrics": finite})
 
+    def carry(self, trial: Trial, run: str) -> None:
+        """Take over what another run on the same data was told: an evaluation asked for again is not made again."""
+        if trial.outcome is not None:
+            self._record("carry", carry_payload(trial, run))
+
     def end(self, reason: str) -> None:
         """Record that this driver leaves."""
         self._record("end", {"reason": reason})
@@ -140,6 +143,14 @@ class Study:
                 "of the search space differs from the one that wrote the journal"
             )
         return found
+
+    def _next(self) -> Trial | None:
+        if self._pending:
+            return self.history.trials[self._pending.pop(0)]
+        trial = self._next_trial() or self._next_confirmation() or self._next_final()
+        if trial is not None:
+            self._record("ask", ask_payload(trial, self._rejections))
+        return trial
 
     def _next_trial(self) -> Trial | None:
         self._rejections, self._rejected = [], 0

@@ -26,7 +26,8 @@ HOMES = {  # the only files that import them
 }
 TORCH_IN_SPACES = ("modules", "supernet", "torch_")  # beginnings of the names of files that may load torch
 LIGHT = (
-    "search_spaces.receptive", "search_spaces.zoo", "search_spaces.presets", "nas.strategies", "nas.cli.app",
+    "search_spaces.receptive", "search_spaces.zoo", "search_spaces.presets", "scaling.constraints",
+    "nas.journal", "nas.study", "nas.launch", "nas.driver", "nas.strategies", "nas.cli.app",
 )  # fmt: skip
 REGISTRIES = ("pypi", "pythonhosted", "anaconda", "conda-forge", "npmjs", "crates", "download.pytorch")
 

@@ -8,7 +8,7 @@ import typer
 
 from search_spaces.errors import BadInput
 
-from ..launch import reopen, run_folder
+from ..launch import fork, reopen, run_folder
 from ..proposal import Kind
 from .options import RESULTS, AsJson, Results
 from .running import carry_out
@@ -24,6 +24,10 @@ def resume(
             metavar="KEY=VALUE", help="trials, minutes or execution, to change them.", show_default=False
         ),
     ] = None,
+    fork_name: Annotated[
+        str | None,
+        typer.Option("--fork", metavar="NAME", help="Begin a new run from this one; any setting may change."),
+    ] = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -33,11 +37,15 @@ def resume(
 
     nas resume digits-mixed-1
     nas resume digits-mixed-1 trials=100 execution.workers=4
+    nas resume digits-mixed-1 seed=1 --fork second
     """
     for text in overrides or []:
         if not OVERRIDE.match(text):
             raise BadInput(f"got {text!r} after the run's name, expected a setting such as trials=100")
     folder = run_folder(run, results).resolve()
+    if fork_name is not None:
+        study, config, new = fork(folder, overrides or [], name=fork_name, results=results)
+        return carry_out(study, config, new, as_json=as_json)
     study, config = reopen(folder, overrides or [])
     if study.history.of(Kind.CONFIRM) or study.history.of(Kind.FINAL):
         late = [text for text in overrides or [] if text.partition("=")[0].strip() in ("trials", "minutes")]
