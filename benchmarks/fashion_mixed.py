@@ -26,7 +26,8 @@ from nas.execution.base import Ended
 from nas.launch import create, executor_for
 from nas.proposal import Kind, Proposal, Status
 from nas.recipe import Candidate
-from nas.study import Study, confirmed
+from nas.study import Study
+from nas.winner import confirmed
 from scaling.cost import cost
 from search_spaces import Classifier, Conv, Network, Stage, key
 from search_spaces.serialise import to_data

@@ -18,10 +18,11 @@ from machine import machine
 
 from nas.analysis.front import Objective
 from nas.journal import Journal
+from nas.plan import Plan
 from nas.proposal import Outcome, Status
 from nas.recipe import Candidate
 from nas.strategies import Evolution
-from nas.study import Plan, Study
+from nas.study import Study
 from scaling.constraints import parse_limit
 from search_spaces.presets import preset
 

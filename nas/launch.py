@@ -24,9 +24,10 @@ from .execution.base import Executor
 from .execution.local import LocalWorkers
 from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
+from .plan import Plan
 from .recipe import Candidate
 from .storage import check_name, inside
-from .study import Plan, Study
+from .study import Study
 
 RESULTS = Path("results")
 SCORES = {  # by task, what every trial that is done has

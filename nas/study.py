@@ -7,24 +7,26 @@ same `History`, the strategy told the same trials in the same order, so that it 
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from scaling.constraints import Limit, violations
+from scaling.constraints import violations
 from scaling.cost import cost
 from search_spaces.errors import ArchscaleError
 from search_spaces.moves import decode, encode
 from search_spaces.serialise import Json, key
 
-from .analysis.front import Objective, costs, front
+from .analysis.front import costs
 from .history import History, Rejection, Trial, ask_payload, carry_payload, ledger, tell_payload
 from .journal import Journal
+from .plan import Plan
 from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
 from .recipe import Candidate
-from .strategies import Scope, Strategy, StrategyConfig, Told
+from .strategies import Scope, Strategy, Told
+from .winner import finalists, winner
 
+Asked = tuple[Trial, Candidate]
 MOST_RETRIES = 2  # of a trial whose process died
 BUGS_IN_A_ROW = 5
 BUGS_AT_THE_START = 3
@@ -33,23 +35,6 @@ LEDGER_ENTRIES = 50  # kept of one proposal's rejections; all are counted
 
 class StudyStopped(ArchscaleError):
     """Too many trials failed in a way that is not theirs; the journal is whole and the study resumes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a study needs to know, apart from its past."""
-
-    space: Candidate
-    strategy: StrategyConfig
-    objectives: tuple[Objective, ...]
-    limits: tuple[Limit, ...] = ()
-    epochs: int = 20
-    trials: int = 50
-    minutes: float | None = None
-    confirm_top: int = 3
-    confirm_seeds: int = 2
-    final_epochs: int | None = None
-    seed: int = 0
 
 
 class Study:
@@ -85,10 +70,11 @@ class Study:
 
         Order: trials that were in flight, new trials by the strategy, confirmations, the final training.
         """
-        while (trial := self._next()) is not None:
+        while (asked := self._next()) is not None:
+            trial, candidate = asked
             known = self.history.carried.get(trial.identity)
             if known is None or trial.kind is Kind.FINAL:  # which leaves the winner's weights behind
-                return self._proposal(trial), trial.attempts
+                return _proposal(trial, candidate), trial.attempts
             self.tell(trial.number, trial.attempts, known)
         return None
 
@@ -144,15 +130,16 @@ class Study:
             )
         return found
 
-    def _next(self) -> Trial | None:
+    def _next(self) -> Asked | None:
         if self._pending:
-            return self.history.trials[self._pending.pop(0)]
-        trial = self._next_trial() or self._next_confirmation() or self._next_final()
-        if trial is not None:
-            self._record("ask", ask_payload(trial, self._rejections))
-        return trial
+            trial = self.history.trials[self._pending.pop(0)]
+            return trial, self.candidate(trial)
+        asked = self._next_trial() or self._next_confirmation() or self._next_final()
+        if asked is not None:
+            self._record("ask", ask_payload(asked[0], self._rejections))
+        return asked
 
-    def _next_trial(self) -> Trial | None:
+    def _next_trial(self) -> Asked | None:
         self._rejections, self._rejected = [], 0
         if self._search_is_over():
             return None
@@ -163,7 +150,7 @@ class Study:
             return None
         return self._trial(number, Kind.TRAIN, candidate, epochs=self.plan.epochs, seed=self.plan.seed)
 
-    def _next_confirmation(self) -> Trial | None:
+    def _next_confirmation(self) -> Asked | None:
         if self.history.waits_for(Kind.TRAIN):
             return None
         asked = {(t.parent, t.identity.seed) for t in self.history.of(Kind.CONFIRM)}
@@ -173,7 +160,7 @@ class Study:
                     return self._again(trial, Kind.CONFIRM, epochs=self.plan.epochs, seed=seed)
         return None
 
-    def _next_final(self) -> Trial | None:
+    def _next_final(self) -> Asked | None:
         if self.history.waits_for(Kind.TRAIN, Kind.CONFIRM) or self.history.of(Kind.FINAL):
             return None
         best = self.best
@@ -182,7 +169,7 @@ class Study:
         seed = self.plan.seed + 1 + self.plan.confirm_seeds
         return self._again(best, Kind.FINAL, epochs=self.plan.final_epochs or self.plan.epochs, seed=seed)
 
-    def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Trial:
+    def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Asked:
         self._rejections, self._rejected = [], 0
         number = len(self.history.trials)
         return self._trial(number, kind, self.candidate(trial), epochs=epochs, seed=seed, parent=trial.number)
@@ -196,8 +183,8 @@ class Study:
         epochs: int,
         seed: int,
         parent: int | None = None,
-    ) -> Trial:
-        return Trial(
+    ) -> Asked:
+        trial = Trial(
             number=number,
             kind=kind,
             code=encode(self.plan.space, candidate),
@@ -206,16 +193,7 @@ class Study:
             parent=parent,
             rejected=self._rejected,
         )
-
-    def _proposal(self, trial: Trial) -> Proposal:
-        return Proposal(
-            number=trial.number,
-            kind=trial.kind,
-            candidate=self.candidate(trial),
-            epochs=trial.identity.epochs,
-            seed=trial.identity.seed,
-            parent=trial.parent,
-        )
+        return trial, candidate
 
     def _admits(self, candidate: Candidate) -> bool:
         identity = self._identity(candidate, self.plan.epochs, self.plan.seed)
@@ -278,35 +256,12 @@ class Study:
             )
 
 
-def ranked(history: History, plan: Plan) -> list[Trial]:
-    """List the finished trials, best first: by the first objective, then the next ones, then the number."""
-    scored = [(costs(t.metrics, plan.objectives), t) for t in history.of(Kind.TRAIN) if t.done]
-    usable = [(vector, t.number, t) for vector, t in scored if vector is not None]
-    return [t for _, _, t in sorted(usable, key=lambda entry: entry[:2])]
-
-
-def finalists(history: History, plan: Plan) -> list[Trial]:
-    """List the trials to confirm: the best ones, of the front alone where there are several objectives."""
-    best = ranked(history, plan)
-    if len(plan.objectives) > 1:
-        best = [best[i] for i in front([t.metrics for t in best], plan.objectives)]
-    return best[: plan.confirm_top]
-
-
-def confirmed(history: History, plan: Plan) -> dict[int, float]:
-    """Return the mean of the first objective over each finalist's fresh seeds, by trial number."""
-    metric = plan.objectives[0].metric
-    scores: dict[int, list[float]] = {}
-    for trial in history.of(Kind.CONFIRM):
-        if trial.done and trial.parent is not None and metric in trial.metrics:
-            scores.setdefault(trial.parent, []).append(trial.metrics[metric])
-    return {number: statistics.fmean(values) for number, values in scores.items()}
-
-
-def winner(history: History, plan: Plan) -> Trial | None:
-    """Return the trial to name: the best by confirmation where there is one, else the best as told."""
-    means = confirmed(history, plan)
-    if means:
-        sign = -1 if plan.objectives[0].direction == "max" else 1
-        return history.trials[min(means, key=lambda n: (sign * means[n], n))]
-    return next(iter(ranked(history, plan)), None)
+def _proposal(trial: Trial, candidate: Candidate) -> Proposal:
+    return Proposal(
+        number=trial.number,
+        kind=trial.kind,
+        candidate=candidate,
+        epochs=trial.identity.epochs,
+        seed=trial.identity.seed,
+        parent=trial.parent,
+    )

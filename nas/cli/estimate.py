@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..history import History
+from ..plan import Plan
 from ..proposal import Kind
-from ..study import Plan
 
 
 def seconds_spent(history: History, now: float | None = None) -> float:

@@ -13,7 +13,8 @@ from ..analysis.metrics import metric, shown
 from ..driver import Ending
 from ..history import Trial
 from ..proposal import Kind
-from ..study import Study, confirmed
+from ..study import Study
+from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_spent
 from .show import Json, duration, facts, many, short_path

@@ -18,10 +18,11 @@ from ..config import StudyConfig
 from ..history import History, Trial, history_of
 from ..journal import LOCK, read
 from ..launch import plan_of, run_folder, settings
+from ..plan import Plan
 from ..proposal import Kind
 from ..storage import storage_errors
 from ..strict_json import parse_json
-from ..study import Plan, winner
+from ..winner import winner
 
 State = Literal["running", "finished", "interrupted"]
 

@@ -16,7 +16,7 @@ from scaling.constraints import in_units
 from ..analysis.metrics import metric, shown
 from ..history import Rejection, Trial
 from ..proposal import Kind, Status
-from ..study import confirmed
+from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_left, seconds_spent
 from .finding import best_files

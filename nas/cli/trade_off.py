@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ..analysis.front import Objective, costs, front
 from ..analysis.hypervolume import common_box, hypervolume, normalised_hypervolume
 from ..history import History, Trial
+from ..plan import Plan
 from ..proposal import Kind
-from ..study import Plan
 
 MACS = Objective(metric="macs", direction="min")
 

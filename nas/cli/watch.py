@@ -16,7 +16,8 @@ from ..analysis.metrics import metric, shown
 from ..driver import Watch
 from ..history import Trial
 from ..proposal import Kind, Status
-from ..study import Study, confirmed
+from ..study import Study
+from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_left, seconds_spent
 from .show import QUIET, clock, duration, many, say, table

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from nas.analysis.front import Objective
 from nas.journal import Journal
+from nas.plan import Plan
 from nas.proposal import Outcome, Proposal, Status
 from nas.recipe import Candidate, Recipe
 from nas.strategies import StrategyConfig
-from nas.study import Plan, Study
+from nas.study import Study
 from scaling.constraints import Limit
 from scaling.cost import cost
 from search_spaces import Choice, Classifier, Conv, MBConv, Network, NeverFalls, Repeat, Stage, sample

@@ -12,7 +12,8 @@ from bench import ACCURACY, TWO, again, begin, done, plan, run, tiny_space
 
 from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.strategies import Random
-from nas.study import Study, StudyStopped, confirmed, finalists
+from nas.study import Study, StudyStopped
+from nas.winner import confirmed, finalists
 from scaling.constraints import parse_limit
 
 

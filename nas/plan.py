@@ -1,0 +1,28 @@
+"""What a study is, apart from its past: space, strategy, objectives, limits and how much is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling.constraints import Limit
+
+from .analysis.front import Objective
+from .recipe import Candidate
+from .strategies import StrategyConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a study needs to know, apart from its past."""
+
+    space: Candidate
+    strategy: StrategyConfig
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+    epochs: int = 20
+    trials: int = 50
+    minutes: float | None = None
+    confirm_top: int = 3
+    confirm_seeds: int = 2
+    final_epochs: int | None = None
+    seed: int = 0
