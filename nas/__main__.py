@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
@@ -23,6 +25,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     An error is one message on standard error; `--debug`, anywhere, shows the traceback above it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _find_own_modules()
     try:
         code = app().main([a for a in given if a != "--debug"], prog_name="nas", standalone_mode=False)
         sys.stdout.flush()
@@ -35,6 +38,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _explained(error)
     return code if isinstance(code, int) else 0
+
+
+def _find_own_modules() -> None:
+    """Let the user's modules be imported from the working folder; it comes last, so that they hide none of ours."""
+    with suppress(OSError):  # it was deleted
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
 
 
 def _explained(error: Exception) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ from search_spaces.block import Whole
 from search_spaces.data import REGISTER, ByKind, Data
 from search_spaces.errors import BadInput
 from search_spaces.network import Network
+from search_spaces.schema import checked_fields
 from search_spaces.serialise import from_data, parse, read_text, to_data
 
 from .data import DataSpec
@@ -27,6 +29,7 @@ from .strategies import Evolution, StrategyConfig
 
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
+DEFAULT_STRATEGY = "evolution"
 MAY_CHANGE = ("trials", "minutes", "execution")  # on resume: they change how much, not what is asked
 
 
@@ -51,8 +54,17 @@ class Execution(Data):
 
     workers: Annotated[int, Field(ge=0, le=1024)] = 1
     threads: Whole = 1  # of each worker
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    trial_seconds: Annotated[Seconds | None, ByKind()] = None  # a longer trial is killed
+    device: str = "auto"
+    trial_seconds: Annotated[Seconds | None, ByKind()] = (
+        None  # a longer trial is killed; not the final training
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a device whose name says nothing; whether one is there, workers find out."""
+        for name, value in checked_fields(self).items():
+            object.__setattr__(self, name, value)
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise BadInput(f"device: got {self.device!r}, expected auto, cpu, cuda or cuda:0 and so on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +113,8 @@ def config_from_data(data: Mapping[str, object]) -> StudyConfig:
         if isinstance(plain.get(name), str):
             plain[name] = {"type": plain[name]}
         if isinstance(plain.get(name), dict):
-            plain[name] = _with_class_name(cast("dict[str, object]", plain[name]), base, name)
+            given = {"type": DEFAULT_STRATEGY, **cast("dict[str, object]", plain[name])}
+            plain[name] = _with_class_name(given, base, name)
     if isinstance(plain.get("data"), str):
         plain["data"] = {"source": plain["data"]}
     return from_data(StudyConfig, plain)
@@ -120,10 +133,15 @@ def differences(a: StudyConfig, b: StudyConfig) -> list[str]:
     ours, theirs = (cast("dict[str, object]", to_data(c)) for c in (a, b))
     names = dict.fromkeys([*ours, *theirs])
     return [
-        f"{name}: {ours.get(name, 'default')} in the run, {theirs.get(name, 'default')} asked"
+        f"{name}: {_shown(a, name, ours)} in the run, {_shown(b, name, theirs)} asked"
         for name in names
         if ours.get(name) != theirs.get(name)
     ]
+
+
+def _shown(config: StudyConfig, name: str, said: Mapping[str, object]) -> object:
+    default = getattr(config, name)
+    return said.get(name, default if isinstance(default, int | float | str | None) else "default")
 
 
 def _override(data: dict[str, object], text: str) -> None:
@@ -169,4 +187,6 @@ def _import(modules: object) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise BadInput(f"imports: {module} cannot be imported ({error}); is it on PYTHONPATH?") from None
+            raise BadInput(
+                f"imports: {module} cannot be imported ({error}); is it in this folder, or on PYTHONPATH?"
+            ) from None

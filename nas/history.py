@@ -15,6 +15,8 @@ from search_spaces.serialise import Json
 from .journal import Event
 from .proposal import Identity, Kind, Outcome, Status
 
+BUILDABLE = "buildable"  # a rejection's metric: 0 of 1, for layers that do not fit the input
+
 
 @dataclass(slots=True, kw_only=True)
 class Trial:

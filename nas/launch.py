@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from scaling.constraints import METRICS, parse_limit, prove_feasible
-from search_spaces.block import Head
-from search_spaces.errors import BadInput
-from search_spaces.heads import Classifier, Regressor
+from scaling.constraints import METRICS, parse_limit, prove_feasible, refuse_contradictions
+from search_spaces.choice import Choice
+from search_spaces.errors import ArchscaleError, BadInput, StorageError
+from search_spaces.heads import Classifier, DenseClassifier, Regressor
 from search_spaces.names import nearest
 from search_spaces.network import Network
 from search_spaces.presets import preset
@@ -38,11 +38,20 @@ SCORES = {  # by task, what every trial that is done has
 
 def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) -> tuple[Study, Path]:
     """Begin a study in `results/<name>`; a limit that no member can keep is refused before anything is written."""
+    if name is not None and (inside(results, check_name(name)) / JOURNAL).exists():
+        raise StorageError(
+            f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
+        )
     data = describe_data(config)
+    if not data["test"]:
+        raise BadInput(
+            f"data.test: got {config.data.test:g}, expected a share above 0: the winner of a search is tested, once"
+        )
     space = space_of(config, data)
     plan = plan_of(config, space)
     _check_metrics(plan, data)
     if plan.limits:
+        refuse_contradictions(plan.limits)
         prove_feasible(space, plan.limits)
     folder = inside(results, check_name(name or _free_name(config, results)))
     header: dict[str, Json] = {
@@ -145,10 +154,17 @@ def describe_data(config: StudyConfig) -> dict[str, Json]:
     """Read the data and return its input shape, outputs, task and fingerprint."""
     from .data.load import load_search_data  # loads numpy
 
-    found = load_search_data(config.data)
+    try:
+        found = load_search_data(config.data)
+    except Exception as error:
+        if isinstance(error, ArchscaleError) or ":" not in config.data.source:
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise BadInput(f"data.source: {config.data.source} raised {said}; --debug shows where") from error
     return {
         "name": found.name, "input": list(found.input_shape), "outputs": found.outputs, "task": found.task,
         "fingerprint": found.fingerprint, "train": len(found.train.y), "validation": len(found.validation.y),
+        "test": found.held_out,
     }  # fmt: skip
 
 
@@ -156,19 +172,26 @@ def space_of(config: StudyConfig, data: Mapping[str, Json]) -> Network:
     """Return the space a config names, for its data's input; a space for other data is refused."""
     shape = tuple(cast("list[int]", data["input"]))
     if isinstance(config.space, str) and not _is_file(config.space):
-        return preset(config.space, shape, classes=cast(int, data["outputs"]))
+        ready = preset(config.space, shape, classes=cast(int, data["outputs"]))
+        return ready if data["task"] == "classification" else replace(ready, head=_regressor(ready.head))
     space = load(Path(config.space)) if isinstance(config.space, str) else config.space
     if len(space.input) != len(shape) or space.input[0] != shape[0]:
         raise BadInput(
-            f"space.input: got {space.input}, expected {shape}, the input of {data['name']}; change one"
+            f"space.input: got {space.input}, expected {shape}, which {data['name']} gives as (channels, *sizes); "
+            "change the space, or say how the arrays lie with data.layout: channels_first or channels_last"
         )
-    _check_head(space.head, data)
+    for head in space.head.options if isinstance(space.head, Choice) else (space.head,):
+        _check_head(head, data)
     return space
 
 
 def run_folder(run: str, results: Path = RESULTS) -> Path:
     """Return the folder of a run, given by name or path; `BadInput` with the known runs where it is none."""
-    folder = Path(run) if (Path(run) / JOURNAL).is_file() else inside(results, check_name(run))
+    if (Path(run) / JOURNAL).is_file():
+        return Path(run)
+    if "/" in run:
+        raise BadInput(f"{run}: no run lies there; give the folder of one, or its name with --results DIR")
+    folder = inside(results, check_name(run))
     if not (folder / JOURNAL).is_file():
         known = sorted(p.parent.name for p in results.glob(f"*/{JOURNAL}")) if results.is_dir() else []
         raise BadInput(
@@ -193,13 +216,25 @@ def _unknown(where: str, name: str, known: Sequence[str]) -> BadInput:
 
 
 def _check_head(head: object, data: Mapping[str, Json]) -> None:
-    wanted, field = (Classifier, "classes") if data["task"] == "classification" else (Regressor, "outputs")
-    if isinstance(head, Head) and not isinstance(head, Classifier | Regressor):
+    kinds = (Classifier, DenseClassifier) if data["task"] == "classification" else (Regressor,)
+    if not isinstance(head, Classifier | DenseClassifier | Regressor):
         return  # a user's own head knows what it gives
-    if not isinstance(head, wanted) or getattr(head, field) != data["outputs"]:
+    field = "outputs" if isinstance(head, Regressor) else "classes"
+    given = getattr(head, field)
+    if not isinstance(head, kinds) or given != data["outputs"]:
+        wanted = "outputs" if kinds == (Regressor,) else "classes"
         raise BadInput(
-            f"space.head: got {head}, expected {wanted.__name__}({field}={data['outputs']}) for {data['name']}"
+            f"space.head: got {type(head).__name__}({field}={given}), expected "
+            f"{kinds[0].__name__}({wanted}={data['outputs']}) for {data['name']}; change it"
         )
+
+
+def _regressor(head: object) -> Regressor:
+    """Return the head of a preset for real-valued targets."""
+    assert isinstance(head, Classifier), "presets end in a classifier"
+    return Regressor(
+        outputs=head.classes, width=head.width, dropout=head.dropout, act=head.act, norm=head.norm
+    )
 
 
 def _is_file(text: str) -> bool:

@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
-from scaling.constraints import violations
+from scaling.constraints import Limit, Violation, violations
 from scaling.cost import cost
-from search_spaces.errors import ArchscaleError
+from search_spaces.errors import ArchscaleError, Unbuildable
 from search_spaces.moves import decode, encode
+from search_spaces.network import Network
 from search_spaces.serialise import Json, key
 
 from .analysis.front import costs
-from .history import History, Rejection, Trial, ask_payload, carry_payload, ledger, tell_payload
+from .history import BUILDABLE, History, Rejection, Trial, ask_payload, carry_payload, ledger, tell_payload
 from .journal import Journal
 from .plan import Plan
 from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
@@ -88,7 +89,8 @@ class Study:
             return
         outcome = settled(outcome)
         retries = {Status.LOST: MOST_RETRIES, Status.OUT_OF_MEMORY: 1}.get(outcome.status, 0)
-        if attempt < retries:
+        alike = sum(note.startswith(f"{outcome.status.value}:") for note in trial.attempt_notes)
+        if alike < retries:
             self._record("retry", tell_payload(number, attempt, outcome))
             self._pending.append(number)
             return
@@ -199,16 +201,15 @@ class Study:
         identity = self._identity(candidate, self.plan.epochs, self.plan.seed)
         if identity in self._known:
             return False
-        broken = violations(cost(candidate.network), self.plan.limits) if self.plan.limits else ()
-        if broken:
+        broken = _broken(candidate.network, self.plan.limits)
+        if broken is not None:
             self._rejected += 1
             if len(self._rejections) < LEDGER_ENTRIES:
-                worst = broken[0]
                 number = len(self.history.trials)
                 self._rejections.append(
-                    Rejection(number, identity.key, worst.metric, worst.value, worst.bound)
+                    Rejection(number, identity.key, broken.metric, broken.value, broken.bound)
                 )
-        return not broken
+        return broken is None
 
     def _identity(self, candidate: Candidate, epochs: int, seed: int) -> Identity:
         recipe = self._recipe_keys.setdefault(candidate.recipe, "") or key(candidate.recipe)
@@ -254,6 +255,14 @@ class Study:
                 f"trial {told[-1].number}: {'the first 3 trials' if first_ones else '5 trials in a row'} failed, "
                 f"expected them to train; mend the cause and resume. The last one said:\n{note}"
             )
+
+
+def _broken(network: Network, limits: tuple[Limit, ...]) -> Violation | None:
+    """Return the first limit that a network breaks; layers that do not fit the input break one of their own."""
+    try:
+        return next(iter(violations(cost(network), limits)), None)
+    except Unbuildable:
+        return Violation(metric=BUILDABLE, value=0.0, bound=1.0, excess=1.0)
 
 
 def _proposal(trial: Trial, candidate: Candidate) -> Proposal:

@@ -22,14 +22,14 @@ from typing import IO, cast
 
 import torch
 
-from search_spaces.errors import BadInput
+from search_spaces.errors import ArchscaleError, BadInput
 from search_spaces.serialise import Json, from_data
 
 from .data import DataSpec
 from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
 from .data.load import load_search_data, load_test
 from .evaluation import Workspace, run
-from .proposal import Kind, Outcome, Proposal
+from .proposal import LONGEST_NOTE, Kind, Outcome, Proposal
 from .recipe import Candidate
 from .storage import inside
 
@@ -79,7 +79,7 @@ class Bench:
                 held_out=self._test_part,
                 device=self.device,
                 report=report,
-                deadline=time.monotonic() + self.trial_seconds if self.trial_seconds else None,
+                deadline=None if final or not self.trial_seconds else time.monotonic() + self.trial_seconds,
             ),
         )
 
@@ -106,7 +106,7 @@ def main() -> None:
     bench: Bench | None = None
     for message in _messages(sys.stdin):
         if "setup" in message:
-            bench = Bench.of(cast("Mapping[str, Json]", message["setup"]))
+            bench = _set_up(cast("Mapping[str, Json]", message["setup"]), out)
             continue
         assert bench is not None, "a driver sends the setup first"
         _say(out, {"began": True})
@@ -118,6 +118,16 @@ def main() -> None:
                 "seconds": outcome.seconds,
             },
         )  # fmt: skip
+
+
+def _set_up(setup: Mapping[str, Json], out: IO[str]) -> Bench:
+    """Return the bench, or tell the driver why there can be none and end: no trial is to blame for it."""
+    try:
+        return Bench.of(setup)
+    except Exception as error:
+        known = isinstance(error, ArchscaleError)
+        _say(out, {"unusable": str(error) if known else f"{type(error).__name__}: {error}"[:LONGEST_NOTE]})
+        raise
 
 
 def proposal_of(said: Mapping[str, Json]) -> Proposal:

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import isfinite, sqrt
 
 from search_spaces.data import Data
@@ -18,7 +19,7 @@ from .ranges import METRICS, Range, bounds
 
 __all__ = [
     "METRICS", "Limit", "Range", "Share", "Violation", "bounds", "feasible_share", "in_units", "parse_limit",
-    "prove_feasible", "violations",
+    "prove_feasible", "refuse_contradictions", "violations",
 ]  # fmt: skip
 
 UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
@@ -113,6 +114,15 @@ def prove_feasible(space: Network, limits: Sequence[Limit]) -> None:
             raise _infeasible(limit, reach, f"raise the limit to {reach.low:,} or more", "smaller")
         if limit.at_least is not None and reach.high < limit.at_least:
             raise _infeasible(limit, reach, f"lower the limit to {reach.high:,} or less", "larger")
+
+
+def refuse_contradictions(limits: Sequence[Limit]) -> None:
+    """Raise `Infeasible` where the most that one limit allows of a metric is less than another asks for."""
+    for least, most in product(limits, limits):
+        if least.metric != most.metric or least.at_least is None or most.at_most is None:
+            continue
+        if least.at_least > most.at_most:
+            raise Infeasible(f"limits {most} and {least}: no network can keep both; change one")
 
 
 def feasible_share(space: Network, limits: Sequence[Limit], *, rng: random.Random, n: int = 1000) -> Share:

@@ -12,5 +12,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("moblie", ["mixed", "mobile"])
     "; did you mean 'mobile'?"
     """
-    alike = get_close_matches(name, list(known), n=1)
+    names = list(known)
+    alike = get_close_matches(name, names, n=1) or [
+        whole for whole in names if len(name) > 3 and name in whole
+    ]
     return f"; did you mean {alike[0]!r}?" if alike else ""

@@ -32,7 +32,7 @@ class Objective:
         if not self.metric or self.direction not in ("min", "max"):
             raise BadInput(
                 f"objective: got metric {self.metric!r} and direction {self.direction!r}, expected a name "
-                "and min or max; write it as accuracy:max or macs:min"
+                "and min or max; write it as validation_accuracy:max or macs:min"
             )
 
     @classmethod
@@ -47,7 +47,9 @@ class Objective:
             return cls(metric=metric, direction="min")
         if metric and direction == "max":
             return cls(metric=metric, direction="max")
-        raise BadInput(f"objective: got {text!r}, expected metric:min or metric:max; write accuracy:max, say")
+        raise BadInput(
+            f"objective: got {text!r}, expected metric:min or metric:max; write validation_accuracy:max, say"
+        )
 
     def __str__(self) -> str:
         """The text that `parse` reads."""

@@ -35,6 +35,11 @@ def describe(network: Network) -> str:
     return " | ".join([*parts, _head(fixed(network.head))])
 
 
+def describe_input(network: Network) -> str:
+    """Return what a network or space takes, such as `inputs of 3x32x32`."""
+    return "inputs of " + "x".join(map(_value, network.input))
+
+
 def _stage(stage: Stage) -> str:
     assert isinstance(stage.blocks, tuple), "a resolved stage has a tuple of blocks"
     runs = [(len(list(run)), text) for text, run in groupby(_block(fixed(b)) for b in stage.blocks)]
@@ -54,7 +59,11 @@ def _block(block: Block) -> str:
 
 def _head(head: Block) -> str:
     if isinstance(head, Classifier | Regressor):
-        outputs = f"{head.classes} classes" if isinstance(head, Classifier) else f"{head.outputs} outputs"
+        outputs = (
+            f"{head.classes} classes"
+            if isinstance(head, Classifier)
+            else f"{head.outputs} output{'' if head.outputs == 1 else 's'}"
+        )
         return outputs if head.width is None else f"w{head.width}, {outputs}"
     return _block(head)
 

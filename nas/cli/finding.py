@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from search_spaces.serialise import to_data
+
 from ..analysis.metrics import metric, shown
 from ..driver import Ending
 from ..history import Trial
 from ..proposal import Kind
+from ..recipe import Recipe
 from ..study import Study
 from ..winner import confirmed
 from .describe import describe
@@ -28,6 +31,7 @@ class Finding:
 
     trial: Trial
     description: str
+    recipe: Mapping[str, Json]  # its settings that were searched
     confirmed: float | None
     final: Trial | None
     files: Mapping[str, Path]  # spec, weights: those that are there
@@ -45,9 +49,11 @@ def finding(study: Study, folder: Path) -> Finding | None:
     if best is None:
         return None
     trained = [t for t in study.history.of(Kind.FINAL) if t.done and t.key == best.key]
+    candidate = study.candidate(best)
     return Finding(
         trial=best,
-        description=describe(study.candidate(best).network),
+        description=describe(candidate.network),
+        recipe=_searched(study.plan.space.recipe, candidate.recipe),
         confirmed=confirmed(study.history, study.plan).get(best.number),
         final=trained[0] if trained else None,
         files=best_files(folder) if trained else {},
@@ -85,11 +91,18 @@ def summary(study: Study, folder: Path, found: Finding, *, next_command: str) ->
     yield Text.assemble(("next: ", "dim"), next_command)
 
 
+def _searched(space: Recipe, recipe: Recipe) -> dict[str, Json]:
+    """Return what a recipe settled: the fields that hold choices in the space."""
+    names = [f.name for f in fields(Recipe) if getattr(space, f.name) != getattr(recipe, f.name)]
+    return {name: to_data(getattr(recipe, name)) for name in names}
+
+
 def _best(study: Study, found: Finding) -> dict[str, Json]:
     return {
         "key": found.trial.key,
         "trial": found.trial.number,
         "description": found.description,
+        "recipe": dict(found.recipe),
         "metrics": found.metrics,
         "confirmation": None
         if found.confirmed is None
@@ -130,9 +143,11 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
             metric(name).short,
             shown(name, found.trial.cost[name]) + (f" ({', '.join(limits)})" if limits else ""),
         )
+    if found.recipe:
+        yield "recipe", ", ".join(f"{name} {value}" for name, value in found.recipe.items())
     trials = study.history.of(Kind.TRAIN)
     failed = sum(t.outcome is not None and not t.done for t in trials)
-    yield "trials", many(len(trials), "trial") + (f", {failed} failed" if failed else "")
+    yield "trials", f"{len(trials):,}" + (f", {failed} failed" if failed else "")
     if study.plan.limits:
         n = study.history.rejected
         yield (

@@ -23,6 +23,7 @@ from scaling.constraints import (
     feasible_share,
     parse_limit,
     prove_feasible,
+    refuse_contradictions,
     violations,
 )
 from scaling.cost import Cost, cost
@@ -39,7 +40,7 @@ from ..analysis.metrics import engineering, metric, shown
 from ..config import load_config
 from ..journal import JOURNAL
 from ..launch import describe_data, space_of
-from .describe import describe
+from .describe import describe, describe_input
 from .model import FILES, shape_from
 from .options import RESULTS, AsJson, Results
 from .record import read_record
@@ -105,6 +106,7 @@ def space(
         emit(document(view))
     else:
         say(*report(view))
+    refuse_contradictions(view.limits)
     prove_feasible(view.space, view.limits)
     return 0
 
@@ -161,7 +163,7 @@ def report(view: View) -> Iterator[RenderableType]:
     size = f"{view.size:,} architectures" + (
         f", about 10^{log10(view.size):.1f}" if view.size > 10**9 else ""
     )
-    yield Text.assemble((view.name, "bold"), f"  {size}")
+    yield Text.assemble((view.name, "bold"), f"  {size} for {describe_input(view.space)}")
     yield Text()
     yield table(
         ("cost", "least", "most"),

@@ -14,7 +14,7 @@ from rich.text import Text
 from scaling.constraints import in_units
 
 from ..analysis.metrics import metric, shown
-from ..history import Rejection, Trial
+from ..history import BUILDABLE, Rejection, Trial
 from ..proposal import Kind, Status
 from ..winner import confirmed
 from .describe import describe
@@ -204,6 +204,9 @@ def _trials(n: dict[str, int], planned: int) -> str:
 def _turned_away(record: Record) -> Iterator[str]:
     yield f"{many(record.history.rejected, 'candidate')}, never trained"
     for name, bound, values in by_limit(record.history.ledger):
+        if name == BUILDABLE:
+            yield f"{len(values)} whose layers do not fit the input"
+            continue
         sign = "above" if statistics.median(values) > bound else "below"
         median = in_units(statistics.median(values))
         spread = f"{in_units(min(values))} to {in_units(max(values))}, median {median}"

@@ -54,6 +54,7 @@ class SearchData:
     fingerprint: str
     train: Part
     validation: Part
+    held_out: int  # how many examples the test part has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,6 +87,7 @@ def load_search_data(spec: DataSpec) -> SearchData:
         fingerprint=fingerprint(dataset),
         train=train,
         validation=_part(dataset.x, dataset.y, at=parts.validation),
+        held_out=len(parts.test) if parts.test is not None else len(cast(Array, dataset.test_x)),
     )
 
 

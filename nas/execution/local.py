@@ -1,7 +1,9 @@
 """Trials in worker processes on this machine, each of which can be killed.
 
 A worker is `python -m nas.worker`: JSON lines in on its standard input, JSON lines out on its standard output.
-It dies with the driver. A trial over its time limit is killed with all it started.
+It dies with the driver. A trial over its time limit is killed with all it started; the final training, which may
+be longer and comes once, has no limit. A worker that cannot begin (the data changed, no such device) ends the
+driving with its message: no trial is told anything, and all resume.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from search_spaces.errors import StorageError
+from search_spaces.errors import BadInput, StorageError
 from search_spaces.serialise import Json, to_data
 
-from ..proposal import Outcome, Proposal, Status
+from ..proposal import Kind, Outcome, Proposal, Status
 from .base import Ended, Report
 
 STARTUP_SECONDS = 120.0  # for a worker to load torch and the data, before a trial's own clock begins
@@ -31,6 +33,7 @@ STARTUP_SECONDS = 120.0  # for a worker to load torch and the data, before a tri
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26),
 }  # fmt: skip
+MOST_STILLBORN = 3  # workers in a row that died before a trial began
 GRACE_SECONDS = 2.0  # past its limit, for a trial to stop by itself before it is killed
 LONGEST_LINE = 1 << 20  # bytes; a worker that says more in one line is not ours
 
@@ -39,8 +42,10 @@ LONGEST_LINE = 1 << 20  # bytes; a worker that says more in one line is not ours
 class _Worker:
     process: subprocess.Popen[bytes]
     log: IO[bytes]
-    trial: tuple[int, int] | None = None  # (number, attempt) at work
-    began: float = 0.0
+    proposal: Proposal | None = None  # at work
+    attempt: int = 0
+    began: float | None = None  # monotonic seconds; a trial's own clock begins when its worker says so
+    latest: float | None = None  # when it is killed, where its trial has a limit
     unread: bytearray = field(default_factory=bytearray)
 
 
@@ -63,20 +68,26 @@ class LocalWorkers:
         self._trial_seconds = trial_seconds
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
+        self._stillborn = 0
 
     @property
     def free(self) -> int:
         """How many more trials can be taken on now."""
-        return self._most - sum(worker.trial is not None for worker in self._workers)
+        return self._most - sum(worker.proposal is not None for worker in self._workers)
 
     def submit(self, proposal: Proposal, attempt: int) -> None:
         """Hand a trial to an idle worker, begun if need be."""
-        worker = next((w for w in self._workers if w.trial is None), None) or self._begin()
-        worker.trial, worker.began = (proposal.number, attempt), time.monotonic() + STARTUP_SECONDS
+        worker = next((w for w in self._workers if w.proposal is None), None) or self._begin()
+        worker.proposal, worker.attempt, worker.began, worker.latest = proposal, attempt, None, None
+        if self._trial_seconds is not None and proposal.kind is not Kind.FINAL:
+            worker.latest = time.monotonic() + STARTUP_SECONDS + self._trial_seconds + GRACE_SECONDS
         self._send(worker, {"proposal": said(proposal)})
 
     def wait(self, seconds: float) -> list[Report | Ended]:
-        """Return what workers said, who died, and who was killed for taking too long."""
+        """Return what workers said, who died, and who was killed for taking too long.
+
+        Raises BadInput where a worker cannot begin.
+        """
         until = self._next_limit()
         pause = max(0.0, min(seconds, until - time.monotonic())) if until else seconds
         happened: list[Report | Ended] = []
@@ -95,6 +106,9 @@ class LocalWorkers:
             name: str(self._threads)
             for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         }
+        modules = os.pathsep.join(
+            place or str(Path.cwd()) for place in sys.path
+        )  # what is importable here is there
         number = len(self._workers)
         try:
             log = (self._folder / f"worker-{number}.log").open("ab")
@@ -103,9 +117,9 @@ class LocalWorkers:
                 f"{self._folder}: a worker's log cannot be opened ({error}); free or mend it"
             ) from None
         process = subprocess.Popen(
-            [sys.executable, "-m", "nas.worker"],
+            [sys.executable, "-P", "-m", "nas.worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            env={**KEEP_MEMORY, **os.environ, **threads}, start_new_session=True,
+            env={**KEEP_MEMORY, **os.environ, **threads, "PYTHONPATH": modules}, start_new_session=True,
         )  # fmt: skip
         worker = _Worker(process, log)
         assert process.stdout is not None
@@ -133,47 +147,66 @@ class LocalWorkers:
         return [message for line in lines if (message := self._message(worker, line)) is not None]
 
     def _message(self, worker: _Worker, line: bytes) -> Report | Ended | None:
-        if worker.trial is None:
-            return None
-        number, attempt = worker.trial
         heard = json.loads(line)
+        if "unusable" in heard:
+            raise BadInput(f"{heard['unusable']} (a worker could not begin; more in {worker.log.name})")
+        if worker.proposal is None:
+            return None
+        number = worker.proposal.number
         if "began" in heard:
-            worker.began = time.monotonic()
+            worker.began, self._stillborn = time.monotonic(), 0
+            if worker.latest is not None and self._trial_seconds is not None:
+                worker.latest = worker.began + self._trial_seconds + GRACE_SECONDS
             return None
         if "epoch" in heard:
             return Report(number, heard["epoch"], heard["metrics"])
-        worker.trial = None
+        worker.proposal = None
         outcome = Outcome(
             status=Status(heard["status"]),
             metrics=heard["metrics"],
             note=heard["note"],
             seconds=heard["seconds"],
         )
-        return Ended(number, attempt, outcome)
+        return Ended(number, worker.attempt, outcome)
 
     def _died(self, worker: _Worker) -> list[Report | Ended]:
         code = self._drop(worker)
-        if worker.trial is None:
+        if worker.proposal is None:
             return []
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        if worker.began is None:
+            self._replace(worker, how)
+            return []
         note = f"its worker process ended with {how} in mid-trial; see {worker.log.name}"
         return [self._ended(worker, Status.LOST, note)]
 
+    def _replace(self, worker: _Worker, how: str) -> None:
+        """Hand a trial that had not begun to another worker; whoever died, the trial is not to blame."""
+        assert worker.proposal is not None
+        self._stillborn += 1
+        if self._stillborn == MOST_STILLBORN:
+            raise BadInput(
+                f"execution: got {MOST_STILLBORN} workers in a row that ended before a trial began, the last with "
+                f"{how}; is there memory enough for {self._most} of them? More in {worker.log.name}"
+            )
+        self.submit(worker.proposal, worker.attempt)
+
     def _overdue(self) -> list[Report | Ended]:
-        if self._trial_seconds is None:
-            return []
-        now, most = time.monotonic(), self._trial_seconds + GRACE_SECONDS
-        late = [worker for worker in self._workers if worker.trial and now - worker.began >= most]
+        now = time.monotonic()
+        late = [w for w in self._workers if w.proposal and w.latest is not None and now >= w.latest]
         for worker in late:
             self._drop(worker)
-        note = f"killed after its limit of {self._trial_seconds:g} s"
+        note = f"killed after its limit of {self._trial_seconds} s"
         return [self._ended(worker, Status.TIMED_OUT, note) for worker in late]
 
     def _ended(self, worker: _Worker, status: Status, note: str) -> Ended:
-        assert worker.trial is not None
+        assert worker.proposal is not None
         return Ended(
-            *worker.trial,
-            Outcome(status=status, note=note, seconds=max(0.0, time.monotonic() - worker.began)),
+            worker.proposal.number,
+            worker.attempt,
+            Outcome(
+                status=status, note=note, seconds=time.monotonic() - worker.began if worker.began else 0.0
+            ),
         )
 
     def _drop(self, worker: _Worker) -> int:
@@ -190,8 +223,7 @@ class LocalWorkers:
         return code
 
     def _next_limit(self) -> float | None:
-        began = [worker.began for worker in self._workers if worker.trial]
-        return min(began) + self._trial_seconds + GRACE_SECONDS if began and self._trial_seconds else None
+        return min((w.latest for w in self._workers if w.proposal and w.latest is not None), default=None)
 
 
 def said(proposal: Proposal) -> dict[str, Json]:

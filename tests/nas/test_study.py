@@ -46,6 +46,16 @@ def test_running_out_of_memory_is_retried_once(tmp_path: Path) -> None:
     assert a_study.history.told == [0]
 
 
+def test_a_process_that_died_does_not_use_up_the_second_try_after_running_out_of_memory(
+    tmp_path: Path,
+) -> None:
+    a_study = study(tmp_path)
+    for attempt, status in enumerate((Status.LOST, Status.OUT_OF_MEMORY, Status.LOST, Status.OUT_OF_MEMORY)):
+        assert asked(a_study)[1] == attempt
+        a_study.tell(0, attempt, Outcome(status=status))
+    assert a_study.history.told == [0]
+
+
 def test_an_answer_to_an_earlier_attempt_comes_too_late(tmp_path: Path) -> None:
     a_study = study(tmp_path)
     proposal, _ = asked(a_study)

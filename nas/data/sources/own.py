@@ -48,8 +48,8 @@ def _function(source: str) -> Callable[..., object]:
         module = import_module(module_name)
     except ImportError as error:
         raise BadInput(
-            f"data.source: got {source!r} and {error}, expected module:attribute; is its folder on "
-            "PYTHONPATH?"
+            f"data.source: got {source!r} and {error}, expected module:attribute; is it in this "
+            "folder, or on PYTHONPATH?"
         ) from error
     found: object = getattr(module, attribute, None)
     if found is None:

@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nas.config import read_config
-from nas.execution.base import Ended, Report
+from nas.execution.base import Ended, Executor, Report
 from nas.execution.local import LocalWorkers
 from nas.launch import describe_data, executor_for
 from nas.proposal import Kind, Proposal, Status
 from nas.recipe import Candidate
 from search_spaces import Classifier, Conv, Network, Stage
+from search_spaces.errors import BadInput
 
 NETWORK = Network(
     input=(1, 8, 8), stages=(Stage(blocks=(Conv(),), width=8, stride=2),), head=Classifier(classes=10)
@@ -45,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def until_ended(executor: LocalWorkers, seconds: float = 60) -> tuple[Ended, list[Report]]:
+def until_ended(executor: Executor, seconds: float = 60) -> tuple[Ended, list[Report]]:
     reports, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         for happened in executor.wait(0.2):
@@ -56,8 +58,12 @@ def until_ended(executor: LocalWorkers, seconds: float = 60) -> tuple[Ended, lis
 
 
 def until_training(executor: LocalWorkers) -> None:
-    while not any(isinstance(happened, Report) for happened in executor.wait(0.2)):
-        pass
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for happened in executor.wait(0.2):
+            assert isinstance(happened, Report), happened
+            return
+    raise AssertionError("no report within 60 s")
 
 
 def process_of(executor: LocalWorkers) -> int:
@@ -88,12 +94,12 @@ def test_a_killed_worker_is_lost_and_the_next_trial_runs_in_a_new_one(folder: Pa
 
 
 def test_a_trial_that_stops_answering_is_killed_within_five_seconds_of_its_limit(folder: Path) -> None:
-    executor = workers(folder, seconds=2)
+    executor = workers(folder, seconds=6)
     executor.submit(proposal(0, LONG), 0)
     until_training(executor)
     process = process_of(executor)
     os.kill(process, signal.SIGSTOP)  # deaf to everything but SIGKILL, like a loop in C
-    ended, _ = until_ended(executor, seconds=7)
+    ended, _ = until_ended(executor, seconds=11)
     assert ended.outcome.status is Status.TIMED_OUT
     assert not alive(process)
     executor.close()
@@ -102,7 +108,6 @@ def test_a_trial_that_stops_answering_is_killed_within_five_seconds_of_its_limit
 def test_a_trial_over_its_limit_ends_by_itself_and_its_worker_lives_on(folder: Path) -> None:
     executor = workers(folder, seconds=1)
     executor.submit(proposal(0, LONG), 0)
-    until_training(executor)
     process = process_of(executor)
     ended, _ = until_ended(executor)
     assert ended.outcome.status is Status.TIMED_OUT
@@ -143,3 +148,54 @@ def test_a_worker_dies_with_its_driver(folder: Path) -> None:
     while alive(process) and time.monotonic() < until:
         time.sleep(0.05)
     assert not alive(process)
+
+
+def test_a_worker_that_cannot_begin_ends_the_driving_with_its_message_and_blames_no_trial(
+    folder: Path,
+) -> None:
+    config = read_config("space: mixed", source="test")
+    executor = executor_for(config, folder, {"data": {**describe_data(config), "fingerprint": "another"}})
+    executor.submit(proposal(0), 0)
+    with pytest.raises(BadInput, match=r"data: digits has fingerprint .*expected another.*worker-0\.log"):
+        until_ended(executor)
+    executor.close()
+
+
+def test_a_device_that_is_not_there_is_said_by_the_worker(folder: Path) -> None:
+    config = read_config("space: mixed", ["execution.device=cuda:99"], source="test")
+    executor = executor_for(config, folder, {"data": describe_data(config)})
+    executor.submit(proposal(0), 0)
+    with pytest.raises(BadInput, match=r"cuda:99"):
+        until_ended(executor)
+    executor.close()
+
+
+def test_a_worker_killed_before_its_trial_began_is_replaced_and_the_trial_is_none_the_wiser(
+    folder: Path,
+) -> None:
+    executor = workers(folder)
+    executor.submit(proposal(0), 0)
+    os.kill(process_of(executor), signal.SIGKILL)
+    ended, _ = until_ended(executor)
+    executor.close()
+    assert (ended.attempt, ended.outcome.status) == (0, Status.DONE)
+
+
+def test_workers_that_never_begin_are_not_started_for_ever(folder: Path) -> None:
+    executor = workers(folder)
+    executor.submit(proposal(0), 0)
+    for _ in range(2):
+        os.kill(process_of(executor), signal.SIGKILL)
+        assert executor.wait(10) == []
+    os.kill(process_of(executor), signal.SIGKILL)
+    with pytest.raises(BadInput, match=r"3 workers in a row .* before a trial began, .* SIGKILL"):
+        executor.wait(10)
+    executor.close()
+
+
+def test_the_final_training_has_no_time_limit(folder: Path) -> None:
+    executor = workers(folder, seconds=0.01)
+    executor.submit(replace(proposal(0, epochs=3), kind=Kind.FINAL), 0)
+    ended, _ = until_ended(executor)
+    executor.close()
+    assert ended.outcome.status is Status.DONE
