@@ -190,3 +190,6 @@ def _import(modules: object) -> None:
             raise BadInput(
                 f"imports: {module} cannot be imported ({error}); is it in this folder, or on PYTHONPATH?"
             ) from None
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise BadInput(f"imports: {module} raised {said}; --debug shows where") from error
