@@ -94,12 +94,12 @@ def test_a_killed_worker_is_lost_and_the_next_trial_runs_in_a_new_one(folder: Pa
 
 
 def test_a_trial_that_stops_answering_is_killed_within_five_seconds_of_its_limit(folder: Path) -> None:
-    executor = workers(folder, seconds=6)
+    executor = workers(folder, seconds=4)
     executor.submit(proposal(0, LONG), 0)
     until_training(executor)
     process = process_of(executor)
     os.kill(process, signal.SIGSTOP)  # deaf to everything but SIGKILL, like a loop in C
-    ended, _ = until_ended(executor, seconds=11)
+    ended, _ = until_ended(executor, seconds=9)
     assert ended.outcome.status is Status.TIMED_OUT
     assert not alive(process)
     executor.close()
