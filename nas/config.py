@@ -109,12 +109,11 @@ def config_from_data(data: Mapping[str, object]) -> StudyConfig:
     """Return the checked config of what YAML or a journal's header gave."""
     plain = dict(data)
     _import(plain.get("imports", ()))
-    for name, base in (("strategy", StrategyConfig),):
-        if isinstance(plain.get(name), str):
-            plain[name] = {"type": plain[name]}
-        if isinstance(plain.get(name), dict):
-            given = {"type": DEFAULT_STRATEGY, **cast("dict[str, object]", plain[name])}
-            plain[name] = _with_class_name(given, base, name)
+    if isinstance(plain.get("strategy"), str):
+        plain["strategy"] = {"type": plain["strategy"]}
+    if isinstance(plain.get("strategy"), dict):
+        given = {"type": DEFAULT_STRATEGY, **cast("dict[str, object]", plain["strategy"])}
+        plain["strategy"] = _with_class_name(given, StrategyConfig, "strategy")
     if isinstance(plain.get("data"), str):
         plain["data"] = {"source": plain["data"]}
     return from_data(StudyConfig, plain)
