@@ -117,6 +117,8 @@ def _ranges(key: Same) -> tuple[Range, ...]:
 
 
 def _whole(space: Network) -> Span:
+    if space.shared:  # what stands at several places cannot be gone through place by place
+        raise _NotAChainError
     nothing = Spent(0, 0, 0, 0)
     inputs = [tuple(fixed(n) for n in shape) for shape in _variants(space.input)]
     reached: Reached = {shape: Span(nothing, nothing) for shape in inputs}

@@ -16,6 +16,8 @@ from .blocks import (
     ResidualBasic,
     ResidualBottleneck,
 )
+from .cell_blocks import ActConv, ActSeparable, NormAct, PooledResidual, Skip, Zero
+from .cells import Cell, Edge
 from .choice import Choice, Pick, Repeat, Searchable, decisions
 from .conditions import NeverFalls, TotalAtMost
 from .data import register
@@ -24,15 +26,16 @@ from .graph import Feature, Graph, Norm, Place, concat, total
 from .heads import Classifier, DenseClassifier, Regressor
 from .making import resolve
 from .moves import crossover, decode, encode, enumerate_members, mutate, neighbours, sample
-from .network import Network, Stage, lower, steps
+from .network import Network, Shared, Stage, Use, lower, steps
 from .serialise import from_text, key, load, to_json, to_yaml
 
 __all__ = [
-    "ArchscaleError", "BadInput", "BadSpec", "Block", "Choice", "Classifier", "Conv", "DenseClassifier",
-    "DepthwiseSeparable", "DilatedConv", "DilatedSeparable", "Feature", "FusedMBConv", "Graph", "Head",
-    "HybridDilated", "Identity", "Infeasible", "MBConv", "Merge", "Network", "NeverFalls", "Norm",
-    "OutOfSpace", "Pick", "Place", "Pool", "Regressor", "Repeat", "ResidualBasic", "ResidualBottleneck",
-    "Searchable", "Stage", "TotalAtMost", "Unbuildable", "concat", "count", "crossover", "decisions",
-    "decode", "encode", "enumerate_members", "fixed", "from_text", "key", "load", "lower", "mutate",
-    "neighbours", "register", "resolve", "sample", "steps", "to_json", "to_yaml", "total",
+    "ActConv", "ActSeparable", "ArchscaleError", "BadInput", "BadSpec", "Block", "Cell", "Choice",
+    "Classifier", "Conv", "DenseClassifier", "DepthwiseSeparable", "DilatedConv", "DilatedSeparable",
+    "Edge", "Feature", "FusedMBConv", "Graph", "Head", "HybridDilated", "Identity", "Infeasible", "MBConv",
+    "Merge", "Network", "NeverFalls", "Norm", "NormAct", "OutOfSpace", "Pick", "Place", "Pool",
+    "PooledResidual", "Regressor", "Repeat", "ResidualBasic", "ResidualBottleneck", "Searchable", "Shared",
+    "Skip", "Stage", "TotalAtMost", "Unbuildable", "Use", "Zero", "concat", "count", "crossover",
+    "decisions", "decode", "encode", "enumerate_members", "fixed", "from_text", "key", "load", "lower",
+    "mutate", "neighbours", "register", "resolve", "sample", "steps", "to_json", "to_yaml", "total",
 ]  # fmt: skip

@@ -34,11 +34,15 @@ def combinators(
     node: object, path: str = ""
 ) -> Iterator[tuple[str, Choice[object] | Pick[object] | Repeat[object]]]:
     """Yield (path, combinator) for every `Choice`, `Repeat` and `Pick` below `node`, outer before inner."""
+    return ((at, here) for at, here in nodes(node, path) if isinstance(here, Choice | Pick | Repeat))
+
+
+def nodes(node: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (path, node) for `node` and every node and combinator below it, outer before inner."""
     todo = [(path, node)]
     while todo:
         at, here = todo.pop()
-        if isinstance(here, Choice | Pick | Repeat):
-            yield at, here
+        yield at, here
         inside = [(part, child) for part, child in children(here) if type(child) not in LEAVES]
         todo += [((at + part).removeprefix("."), child) for part, child in reversed(inside)]
 

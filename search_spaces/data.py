@@ -36,6 +36,12 @@ class Data:
 
         return data_schema(cls, handler)
 
+    def check(self) -> None:
+        """Raise `BadSpec` where fields that are right alone do not go together.
+
+        Called once the fields are checked, whether Python or a file says them.
+        """
+
 
 class Checked(Data):
     """A node that, built in Python, checks and normalises itself and all below it; `BadSpec` names the path.
@@ -51,6 +57,7 @@ class Checked(Data):
 
         for name, value in checked_fields(self).items():
             object.__setattr__(self, name, value)
+        self.check()
         check_choices(self)
 
 

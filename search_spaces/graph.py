@@ -7,6 +7,7 @@ value i + j is the output of node j. Blocks write one through `Feature`s, which 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Annotated, Literal
@@ -36,6 +37,7 @@ from .layers import (
     Slice,
     Sum,
     Upsample,
+    Zeros,
     out_shape,
 )
 
@@ -86,6 +88,17 @@ class Tracer:
 
     inputs: tuple[Shape, ...]
     nodes: list[Node] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)  # taken
+    prefix: str = ""  # of the names given now
+
+    @contextmanager
+    def within(self, part: str) -> Iterator[None]:
+        """Put `part.` before the names of the layers that are written meanwhile."""
+        outer, self.prefix = self.prefix, f"{self.prefix}{part}."
+        try:
+            yield
+        finally:
+            self.prefix = outer
 
     def features(self) -> tuple[Feature, ...]:
         """Return the inputs as features."""
@@ -101,8 +114,8 @@ class Tracer:
             shape = out_shape(layer, tuple(source.shape for source in sources))
         except Unbuildable as error:
             raise Unbuildable(f"{name}: {error}") from None
-        taken = {node.name for node in self.nodes}
-        unique = next(n for n in _numbered(name) if n not in taken)
+        unique = next(n for n in _numbered(self.prefix + name) if n not in self.names)
+        self.names.add(unique)
         self.nodes.append(Node(layer, tuple(source.value for source in sources), shape, unique))
         return Feature(self, len(self.inputs) + len(self.nodes) - 1, shape)
 
@@ -223,6 +236,12 @@ class Feature:
     def upsample(self, size: Axes, *, kind: str = "nearest", name: str = "upsample") -> Feature:
         """Resize to a spatial size."""
         return self.tracer.add(Upsample(size=size, kind=kind), (self,), name)
+
+    def zeros(self, channels: int, stride: PerAxis = 1, *, name: str = "zeros") -> Feature:
+        """Return zeros in the shape that a convolution of this width and stride, padded `same`, gives."""
+        strides = per_axis(stride, len(self.spatial))
+        size = tuple(-(-n // s) for n, s in zip(self.spatial, strides, strict=True))
+        return self.tracer.add(Zeros(channels=channels, size=size), (self,), name)
 
     def dropout(self, rate: float, *, of: str = "value", name: str = "dropout") -> Feature:
         """Drop values in training; a rate of 0 adds nothing."""

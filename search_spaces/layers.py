@@ -145,10 +145,18 @@ class Product:
     """Elementwise product; a `(channels, 1, ...)` factor is spread over the positions."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zeros:
+    """Zeros of the given shape; of the input nothing but the batch size is read."""
+
+    channels: int
+    size: Axes
+
+
 Join = Sum | Concat | Product
 Layer = (
     Convolution | Normalisation | Activation | Pooling | AdaptivePooling | Linear | Flatten | Slice | Shuffle
-    | Pad | Shift | Upsample | Dropout | Join
+    | Pad | Shift | Upsample | Dropout | Zeros | Join
 )  # fmt: skip
 
 
@@ -191,6 +199,9 @@ def out_shape(layer: Layer, shapes: tuple[Shape, ...]) -> Shape:
         case Shift():
             _check_axes(layer, shape, layer.offset)
             return shape
+        case Zeros():
+            _check_axes(layer, shape, layer.size)
+            return (_at_least_one(layer.channels, layer), *_positive(layer.size, layer, shape))
 
 
 def parameter_count(layer: Layer, shapes: tuple[Shape, ...]) -> int:

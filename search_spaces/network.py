@@ -10,14 +10,15 @@ from typing import Annotated
 from pydantic import Field
 
 from .block import Amount, Block, Head, Whole, fixed
-from .check import combinators
+from .check import combinators, nodes
 from .choice import DEEPEST, SPACE_ONLY, Choice, Repeat, Searchable
 from .conditions import Condition
-from .data import ByKind, Checked, Data
+from .data import ByKind, Checked, Data, register
 from .errors import BadSpec, Unbuildable
-from .graph import Graph, Node, Place, Tracer, per_axis
+from .graph import Feature, Graph, Node, Place, Tracer, per_axis
 from .layers import Shape
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 BlockTuple = Annotated[tuple[Searchable[Block], ...], Field(min_length=1, max_length=DEEPEST)]
 Blocks = Annotated[BlockTuple | Repeat[Block] | Choice[Repeat[Block]], ByKind()]
 
@@ -32,18 +33,58 @@ class Stage(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shared(Data):
+    """A block that stands at several places: searched once, the same wherever `Use` names it."""
+
+    name: Name
+    block: Searchable[Block]
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use(Block):
+    """The block that the network shares under this name; each place has its own weights."""
+
+    name: Name
+
+    def lower(self, place: Place) -> Feature:
+        raise Unbuildable(
+            f"got {self.name!r} outside a network, expected a network whose `shared` says what it is"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network(Checked):
     """An architecture, or a space of them where fields hold `Choice`: input, stem, stages, head.
 
-    `input` is `(channels, *spatial)`. The stem is a stage that scaling does not deepen. `conditions` hold
-    over members and are not part of one. Building one checks every field; `BadSpec` names the path.
+    `input` is `(channels, *spatial)`. The stem is a stage that scaling does not deepen. Blocks in `shared`,
+    such as the cells of a cell-based network, stand where `Use` names them. `conditions` hold over members
+    and are not part of one. Building one checks every field; `BadSpec` names the path.
     """
 
     input: Annotated[tuple[Searchable[Whole], ...], Field(min_length=2, max_length=4)]
     stages: Annotated[tuple[Searchable[Stage], ...], Field(min_length=1, max_length=DEEPEST)]
     head: Searchable[Head]
     stem: Searchable[Stage | None] = None
+    shared: tuple[Shared, ...] = ()
     conditions: tuple[Condition, ...] = field(default=(), metadata=SPACE_ONLY)
+
+    def check(self) -> None:
+        """Raise `BadSpec` where a name is shared twice, used and not shared, or used inside what is shared."""
+        shared = [one.name for one in self.shared]
+        used = {name for part in (self.stem, *self.stages) for name in _used(part)}
+        twice = {name for name in shared if shared.count(name) > 1}
+        nested = {name for one in self.shared for name in _used(one)}
+        for wrong, what in (
+            (twice, "is shared twice; give each a name of its own"),
+            (
+                used - set(shared),
+                f"is used, expected one of what is shared: {', '.join(shared) or 'nothing'}",
+            ),
+            (nested, "is used inside a shared block, expected a block; write it out there"),
+        ):
+            if wrong:
+                raise BadSpec(f"shared: {min(wrong)!r} {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +120,8 @@ def _steps(network: Network) -> tuple[Step, ...]:
     done: list[Step] = []
     for name, block, width, stride, closes in placed(network):
         last = len(done) - 1
-        recent = tuple(max(last - back, -1) for back in range(block.memory()))
+        oldest = taps.get("stem", -1)  # no block reads behind the stem
+        recent = tuple(max(last - back, oldest) for back in range(block.memory()))
         sources = recent + tuple(_tap(taps, tap, name) for tap in block.reads())
         try:
             graph = block_graph(block, tuple(shapes[s + 1] for s in sources), width, stride)
@@ -127,6 +169,7 @@ def block_graph(block: Block, shapes: tuple[Shape, ...], width: int, stride: Amo
 def placed(network: Network) -> Iterator[tuple[str, Block, int, Amount, str | None]]:
     """Yield (name, block, width, stride, name of the tap it closes) of a resolved network, in order."""
     stem = fixed(network.stem)
+    shared = {one.name: fixed(one.block) for one in network.shared}
     named = [] if stem is None else [("stem", stem)]
     named += [(f"stages.{i}", fixed(stage)) for i, stage in enumerate(network.stages)]
     for name, stage in named:
@@ -135,16 +178,22 @@ def placed(network: Network) -> Iterator[tuple[str, Block, int, Amount, str | No
             raise BadSpec(
                 f"{name}.blocks: got {type(blocks).__name__}, expected a tuple; resolve the space first"
             )
-        for i, block in enumerate(blocks):
+        for i, searched in enumerate(blocks):
+            block = fixed(searched)
             stride = fixed(stage.stride) if i == 0 else 1
             yield (
                 f"{name}.blocks.{i}",
-                fixed(block),
+                shared[block.name] if isinstance(block, Use) else block,
                 fixed(stage.width),
                 stride,
                 name if i == len(blocks) - 1 else None,
             )
     yield "head", fixed(network.head), 1, 1, None
+
+
+def _used(part: object) -> Iterator[str]:
+    """Yield the names that a part of a network uses."""
+    return (node.name for _, node in nodes(part) if isinstance(node, Use))
 
 
 def _moved(value: int, places: list[int], offset: int) -> int:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from .block import Amount, fixed
 from .choice import Searchable
-from .graph import Feature, Norm, Padding, Place
+from .graph import Feature, Norm, Padding, Place, concat, per_axis
 
 
 class Styled(Protocol):
@@ -67,6 +67,38 @@ def conv_norm_act(
         block, x, out, kernel, stride=stride, dilation=dilation, groups=groups, padding=padding, name=name
     )
     return y.act(fixed(block.act), name=f"{name}_act")
+
+
+def act_conv_norm(
+    block: Activated,
+    x: Feature,
+    out: int,
+    kernel: Searchable[Amount],
+    *,
+    stride: Amount = 1,
+    name: str = "conv",
+) -> Feature:
+    """Activate, convolve, normalise: the order inside cells."""
+    y = x.act(fixed(block.act), name=f"{name}_act")
+    return conv_norm(block, y, out, kernel, stride=stride, name=name)
+
+
+def reduced(block: Activated, x: Feature, out: int, stride: Amount, *, name: str = "reduce") -> Feature:
+    """Return a smaller map along two paths, one of which reads what the other passes over (Liu et al. 2019).
+
+    Activation, two strided 1x1 convolutions to half of the channels each, the second on the map moved by one
+    position, their channels side by side, norm. A map of n positions gives ceil(n / stride), odd ones too.
+    """
+    x = x.act(fixed(block.act), name=f"{name}_act")
+    strides = per_axis(stride, len(x.spatial))
+    moved = x.pad(tuple((-1, 1) if s > 1 else (0, 0) for s in strides), name=f"{name}_move")
+    norm = fixed(block.norm)
+    paths = [
+        y.conv(width, 1, stride=stride, bias=norm.kind == "none", name=f"{name}{i}")
+        for i, (y, width) in enumerate(((x, out - out // 2), (moved, out // 2)), start=1)
+        if width
+    ]
+    return concat(*paths, name=f"{name}_concat").norm(norm, name=f"{name}_norm")
 
 
 def squeeze_excite(x: Feature, squeezed: int, act: Searchable[str], *, gate: str = "sigmoid") -> Feature:

@@ -26,6 +26,7 @@ from .layers import (
     Shift,
     Sum,
     Upsample,
+    Zeros,
 )
 
 Number = int | Fraction  # a fraction only behind an upsampling or uneven shares
@@ -85,6 +86,11 @@ def _through(layer: Layer, sources: list[tuple[Views, Shape]], shape: Shape, ext
             return tuple(v.through(1, offset=-a) for v, (a, _) in zip(views, layer.amounts, strict=True))
         case Shift():
             return tuple(v.through(1, offset=-o) for v, o in zip(views, layer.offset, strict=True))
+        case Zeros():
+            return tuple(
+                View(v.start, 0, v.jump * _ratio(n, m))
+                for v, n, m in zip(views, given[1:], shape[1:], strict=True)
+            )
         case Sum() | Concat() | Product():
             return tuple(_joined(axis, shape) for axis in _by_axis(sources))
         case _:
@@ -123,6 +129,7 @@ def _by_axis(sources: list[tuple[Views, Shape]]) -> list[list[tuple[View, Shape]
 def _joined(sources: list[tuple[View, Shape]], shape: Shape) -> View:
     """Cover what all inputs see; a factor that is spread over the positions sees the same from each."""
     whole = [view for view, given in sources if given[1:] == shape[1:]]
+    whole = [view for view in whole if view.size] or whole  # zeros see nothing
     start = min(view.start for view in whole)
     end = max(view.start + view.size for view in whole)
     size = max(end - start, *(view.size for view, _ in sources))

@@ -249,6 +249,7 @@ def _made(cls: type[Data], values: dict[str, object]) -> Data:
     check = getattr(node, "__post_init__", None)
     if check is not None and not issubclass(cls, Checked):
         check()
+    node.check()
     return node
 
 

@@ -31,6 +31,7 @@ from .layers import (
     Slice,
     Sum,
     Upsample,
+    Zeros,
 )
 from .torch_parts import (
     Channels,
@@ -47,6 +48,7 @@ from .torch_parts import (
     ShuffleFlat,
     Summing,
     Windows,
+    Zeroing,
     torch_pads,
 )
 
@@ -109,7 +111,7 @@ def layer_module(layer: Layer, shapes: tuple[Shape, ...]) -> nn.Module:
             return _rearrangement(layer, axes)
 
 
-def _rearrangement(layer: Flatten | Slice | Shuffle | Pad | Shift | Upsample, axes: int) -> nn.Module:
+def _rearrangement(layer: Flatten | Slice | Shuffle | Pad | Shift | Upsample | Zeros, axes: int) -> nn.Module:
     match layer:
         case Flatten():
             return nn.Flatten()
@@ -121,6 +123,8 @@ def _rearrangement(layer: Flatten | Slice | Shuffle | Pad | Shift | Upsample, ax
             return Padding(layer.amounts, layer.value)
         case Shift():
             return Shifting(layer.offset)
+        case Zeros():
+            return Zeroing((layer.channels, *layer.size))
         case Upsample():
             return nn.Upsample(layer.size, mode=UPSAMPLE_MODES[layer.kind][axes - 1])
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.conv import _ConvNd
 
-from .layers import Axes, Pads, Pooling, out_shape
+from .layers import Axes, Pads, Pooling, Shape, out_shape
 
 PLAIN_POOLS: dict[str, tuple[Callable[[Tensor, Axes, Axes], Tensor], ...]] = {  # by spatial axes, from one
     "max": (torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
@@ -152,6 +152,20 @@ class Shifting(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.offset}"
+
+
+class Zeroing(nn.Module):
+    """Zeros of a given shape, as many as the input has examples."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros((len(x), *self.shape))
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}"
 
 
 class Summing(nn.Module):

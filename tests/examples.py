@@ -2,10 +2,35 @@
 
 from dataclasses import MISSING, fields
 
-from search_spaces import Block, Classifier, Conv, Network, Norm, Stage
+from search_spaces import (
+    ActSeparable,
+    Block,
+    Classifier,
+    Conv,
+    Edge,
+    Network,
+    Norm,
+    Pool,
+    Shared,
+    Skip,
+    Stage,
+    Use,
+    Zero,
+)  # fmt: skip
 from search_spaces.data import REGISTER
 
-REQUIRED: dict[str, dict[str, object]] = {"Merge": {"tap": "stem"}}  # values for fields without a default
+REQUIRED: dict[str, dict[str, object]] = {  # values for fields without a default
+    "Merge": {"tap": "stem"},
+    "Use": {"name": "shared"},
+    "Cell": {
+        "nodes": (
+            (Edge(source=0, op=Skip()), Edge(source=1, op=ActSeparable())),
+            (Edge(source=0, op=Pool()), Edge(source=2, op=Zero())),
+            (Edge(source=1, op=Zero()),),
+        )
+    },
+}
+SHARED = Shared(name="shared", block=Conv())
 BLOCKS = sorted(name for name, cls in REGISTER[Block].items() if cls.__module__.startswith("search_spaces."))
 
 
@@ -29,4 +54,5 @@ def around(
         stem=Stage(blocks=(Conv(norm=norm),), width=4),
         stages=(Stage(blocks=(block, block), width=width, stride=stride),),
         head=Classifier(classes=5, dropout=0.1),
+        shared=(SHARED,) if isinstance(block, Use) else (),
     )

@@ -8,12 +8,16 @@ from ..errors import BadInput
 from ..layers import Shape
 from ..names import nearest
 from ..network import Network
+from .darts import darts
 from .mixed import mixed
 from .mobile import mobile
+from .nasbench201 import nasbench201
 
 PRESETS: Mapping[str, Callable[[Shape, int], Network]] = {
     "mixed": mixed,
     "mobile": mobile,
+    "darts": darts,
+    "nasbench201": nasbench201,
 }
 
 

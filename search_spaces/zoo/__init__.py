@@ -12,6 +12,8 @@ from ..network import Network
 
 MODELS: Mapping[str, str] = {  # model -> the file of its family, whose own MODELS makes it
     "lenet5": "lenet",
+    "darts_v2_cifar": "darts",
+    "darts_v2_imagenet": "darts",
     **{f"efficientnet_b{i}": "efficientnet" for i in range(8)},
 }
 
