@@ -47,9 +47,9 @@ def mutate(space: SpaceT, spec: SpaceT, rng: random.Random) -> SpaceT:
         rng.shuffle(options)
         for option in options:
             for drawn in (rng, None):  # a draw may break a condition that the copy or option 0 keeps
-                changed = _complete(space, {**base, path: option}, drawn)
-                if changed is not None:
-                    return changed
+                mutant = _complete(space, {**base, path: option}, drawn)
+                if mutant is not None:
+                    return mutant
     return sample(space, rng)
 
 
@@ -72,9 +72,17 @@ def neighbours(space: SpaceT, spec: SpaceT) -> Iterator[SpaceT]:
     for path, chosen in base.items():
         for option in range(option_counts(space)[path]):
             if option != chosen:
-                changed = _complete(space, {**base, path: option}, None)
-                if changed is not None:
-                    yield changed
+                neighbour = changed(space, base, path, option)
+                if neighbour is not None:
+                    yield neighbour
+
+
+def changed(space: SpaceT, base: Mapping[str, int], path: str, option: int) -> SpaceT | None:
+    """Return the neighbour of `base`, a member's decisions, that takes another option at `path`.
+
+    None where that breaks a condition. For who looks at some of the neighbours only: each costs a walk.
+    """
+    return _complete(space, {**base, path: option}, None)
 
 
 def enumerate_members(space: SpaceT) -> Iterator[SpaceT]:

@@ -8,9 +8,12 @@ from itertools import groupby
 
 from search_spaces.block import Block, fixed
 from search_spaces.blocks import Conv, Pool
+from search_spaces.cells import Cell, resolved
 from search_spaces.choice import Choice
+from search_spaces.errors import BadInput
+from search_spaces.genotype import to_genotype
 from search_spaces.heads import Classifier, Regressor
-from search_spaces.network import Network, Stage
+from search_spaces.network import Network, Stage, Use
 
 SHORT = {"kernel": "k", "expand": "e", "se": "se", "dilation": "d", "groups": "g", "ratio": "r", "rates": "d"}
 SILENT = ("act", "norm")  # they fill the line and say little
@@ -32,7 +35,15 @@ def describe(network: Network) -> str:
     stem = fixed(network.stem)
     parts = [] if stem is None else [f"stem {_stage(stem)}"]
     parts += [_stage(fixed(stage)) for stage in network.stages]
-    return " | ".join([*parts, _head(fixed(network.head))])
+    return "; ".join([" | ".join([*parts, _head(fixed(network.head))]), *_shared(network)])
+
+
+def genotype_of(network: Network) -> str | None:
+    """Return a cell network's genotype, None where its cells have no published notation."""
+    try:
+        return to_genotype(network)
+    except BadInput:
+        return None
 
 
 def describe_input(network: Network) -> str:
@@ -48,7 +59,27 @@ def _stage(stage: Stage) -> str:
     return f"{blocks} w{stage.width}{stride}"
 
 
+def _shared(network: Network) -> Iterator[str]:
+    """Yield what stands where the blocks say `Use`: the genotype, or each block in our own words."""
+    if network.shared:
+        genotype = genotype_of(network)
+        yield from [genotype] if genotype else (f"{s.name}: {_block(fixed(s.block))}" for s in network.shared)
+
+
+def _cell(cell: Cell) -> str:
+    """Return a cell's nodes, such as `2: Skip(0) + ActSeparable k3(1)`."""
+    nodes = (
+        f"{number}: " + " + ".join(f"{_block(fixed(e.op))}({fixed(e.source)})" for e in resolved(node))
+        for number, node in enumerate(cell.nodes, start=cell.inputs)
+    )
+    return f"Cell[{'; '.join(nodes)}]"
+
+
 def _block(block: Block) -> str:
+    if isinstance(block, Use):
+        return block.name
+    if isinstance(block, Cell):
+        return _cell(block)
     if isinstance(block, Conv):
         return " ".join([f"Conv{_value(block.kernel)}", *_settings(block, without=("kernel",))])
     if isinstance(block, Pool):

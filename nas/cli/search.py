@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from search_spaces.errors import BadInput
-from search_spaces.presets import PRESETS
+from search_spaces.presets import is_preset
 from search_spaces.serialise import to_data
 
 from ..config import StudyConfig, load_config, read_config
@@ -74,7 +74,7 @@ def _config(config_file: str | None, overrides: Sequence[str]) -> StudyConfig:
     if config_file is None:
         return read_config(_example(), overrides, source=f"the example {EXAMPLE}")
     path = Path(config_file)
-    if not path.is_file() and config_file in PRESETS:
+    if not path.is_file() and is_preset(config_file):
         raise BadInput(
             f"{config_file}: a preset space, expected a study's config; to search it in the example's place, "
             f"`nas search space={config_file}`"

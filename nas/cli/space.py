@@ -32,7 +32,7 @@ from search_spaces.errors import BadInput, Unbuildable
 from search_spaces.moves import sample
 from search_spaces.names import nearest
 from search_spaces.network import Network
-from search_spaces.presets import PRESETS, preset
+from search_spaces.presets import PRESETS, is_preset, preset
 from search_spaces.serialise import from_text, key
 from search_spaces.text import parse, read_text
 
@@ -98,6 +98,7 @@ def space(
     Shares and the histogram are over members drawn with equal chances. Nothing is trained.
 
     nas space mobile --input 3,224,224 --classes 1000 --limit 'macs<=300M'
+    nas space 'darts(width=36, cells=20)'
     nas space mine.yaml
     """
     network, own_limits = space_named(named, shape_from(shape), classes, results=results)
@@ -115,7 +116,7 @@ def space_named(
     named: str, shape: tuple[int, ...] | None, classes: int | None, *, results: Path
 ) -> tuple[Network, tuple[Limit, ...]]:
     """Return the space that a preset's name, a file or a run means, and the limits that come with it."""
-    if named in PRESETS:
+    if is_preset(named):
         return preset(named, shape or DEFAULT_INPUT, classes=classes or DEFAULT_CLASSES), ()
     if not named.endswith(FILES) and not Path(named).is_file():
         return _space_of_run(named, results)

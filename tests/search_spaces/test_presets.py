@@ -22,7 +22,7 @@ from search_spaces import (
 )
 from search_spaces.block import fixed
 from search_spaces.modules import build
-from search_spaces.presets import PRESETS, mixed, mobile, preset
+from search_spaces.presets import PRESETS, is_preset, mixed, mobile, preset
 from search_spaces.serialise import from_text, to_yaml
 
 SHAPES = (
@@ -137,3 +137,30 @@ def test_an_unknown_preset_is_refused_with_the_nearest_name() -> None:
         BadInput, match=r"preset: got 'moblie', expected one of mixed, mobile, .*; did you mean 'mobile'"
     ):
         preset("moblie", (3, 32, 32), classes=10)
+
+
+def test_settings_follow_a_presets_name() -> None:
+    space = preset("darts(width=8, cells=3)", (1, 8, 8), classes=4)
+    assert space == PRESETS["darts"]((1, 8, 8), 4, width=8, cells=3)
+    assert preset(" nasbench201 ( cells = 1 ) ", (1, 8, 8), classes=4) == PRESETS["nasbench201"](
+        (1, 8, 8), 4, cells=1
+    )
+    assert is_preset("darts(anything)")
+    assert not is_preset("spaces/mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("darts(widht=8)", "got the setting 'widht=8', .*darts takes width, cells.*did you mean 'width'"),
+        ("darts(width=8, width=9)", "each once"),
+        ("darts(8)", "got the setting '8'"),
+        ("darts(width=two)", "width: got 'two', expected a whole number, 1 to 4096"),
+        ("darts(width=0)", "width: got '0'"),
+        ("mixed(width=8)", "mixed takes none"),
+        ("darts(width=8", "expected one of"),
+    ],
+)
+def test_settings_that_a_preset_does_not_take_are_refused(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        preset(text, (1, 8, 8), classes=4)
