@@ -10,9 +10,10 @@ from pydantic import Field
 from search_spaces.block import Rate, Whole
 from search_spaces.choice import Searchable
 from search_spaces.data import Data
+from search_spaces.errors import BadInput, BadSpec
 from search_spaces.network import Network
 
-from .data.augment import Augmentation
+from .data.augment import Augmentation, options
 
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -46,3 +47,12 @@ class Candidate(Data):
 
     network: Network
     recipe: Recipe = Recipe()
+
+    def __post_init__(self) -> None:
+        """Refuse an augmentation that inputs of so many axes cannot take."""
+        for index, searched in enumerate(self.recipe.augment):
+            for augmentation in options(searched):
+                try:
+                    augmentation.check_axes(len(self.network.input) - 1)
+                except BadInput as error:
+                    raise BadSpec(f"recipe.augment[{index}]: {error}") from None

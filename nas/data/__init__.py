@@ -4,7 +4,20 @@ What is handed on here are descriptions, which load neither torch nor numpy. `na
 `nas.data.device` moves them to where a model trains.
 """
 
-from .augment import Augmentation, Crop, Cutout, Flip
+from .augment import Augmentation, Blur, Crop, Cutout, Flip, Intensity, Mixup, Noise, Rotate, Scale
 from .spec import ArrayKeys, DataSpec
 
-__all__ = ["ArrayKeys", "Augmentation", "Crop", "Cutout", "DataSpec", "Flip"]
+__all__ = [
+    "ArrayKeys",
+    "Augmentation",
+    "Blur",
+    "Crop",
+    "Cutout",
+    "DataSpec",
+    "Flip",
+    "Intensity",
+    "Mixup",
+    "Noise",
+    "Rotate",
+    "Scale",
+]

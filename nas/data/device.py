@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from .augment import Augmentation, augmented
+from .augment import Augmentation, Targets, augmented
 from .load import HeldOut, Part, SearchData
 
 
@@ -30,7 +30,7 @@ class DevicePart:
 
     def batches(
         self, generator: Generator, batch_size: int, *, augment: tuple[Augmentation, ...] = ()
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Tensor, Targets]]:
         """Yield one epoch of shuffled, augmented training batches.
 
         The last may be short; it is dropped where it would hold a single example, which batch norm cannot
@@ -39,7 +39,7 @@ class DevicePart:
         order = torch.randperm(len(self), generator=generator, device=generator.device).to(self.x.device)
         for batch in torch.split(order, batch_size)[: self.steps(batch_size)]:
             x, y = self._normalised(self.x.index_select(0, batch)), self.y.index_select(0, batch)
-            yield augmented(x, augment, generator=generator), y
+            yield augmented(x, y, augment, generator=generator)
 
     def steps(self, batch_size: int) -> int:
         """Return the number of batches in an epoch of `batches`."""

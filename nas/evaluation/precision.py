@@ -27,7 +27,8 @@ class Precision:
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in the layout."""
         model = model.to(self.device)
-        if self.channels_last:
+        volumes = any(weight.ndim == 5 for weight in model.parameters())
+        if self.channels_last and not volumes:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks this
         return model
 

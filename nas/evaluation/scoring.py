@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data.augment import Mixed, Targets
 from ..data.device import DevicePart
 from .failures import Diverged
 from .precision import Precision
@@ -85,6 +86,17 @@ class Numbers:
 def scoring(part: DevicePart, *, smoothing: float) -> Scoring:
     """Return the scoring of a part's kind of targets."""
     return Numbers() if part.y.is_floating_point() else Classes(smoothing)
+
+
+def training_loss(output: Tensor, y: Targets, *, by: Scoring) -> Tensor:
+    """Return the mean loss of a training batch; of mixed labels, that of both, by their shares.
+
+    Cross entropy is linear in the label's distribution, smoothed or not: this is the loss of the mixed one.
+    """
+    if not isinstance(y, Mixed):
+        return by.loss(output, y)
+    first, second = (training_loss(output, part, by=by) for part in (y.first, y.second))
+    return y.share * first + (1 - y.share) * second
 
 
 @torch.inference_mode()

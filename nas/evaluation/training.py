@@ -26,7 +26,7 @@ from .failures import TrialFailure
 from .learner import Learner, fresh, restored, seeded, state_of
 from .optimiser import learning_rate
 from .precision import Precision, precision
-from .scoring import Scoring, evaluate, finite, scoring
+from .scoring import Scoring, evaluate, finite, scoring, training_loss
 from .workspace import Workspace
 
 LOOK_STEPS = 50  # between two looks at the loss within an epoch: each makes a GPU wait
@@ -179,11 +179,11 @@ def _pass(training: Training, learner: Learner) -> float:
         training.workspace.check_time()
         with rule.computing():
             output = model(rule.arrange(x))
-        loss = by.loss(output.float(), y)
+        loss = training_loss(output.float(), y, by=by)
         torch.autograd.backward(loss)
         learner.optimiser.step(learning_rate(recipe, (done + step + 0.5) / total))
-        lost += loss.detach() * len(y)
-        seen += len(y)
+        lost += loss.detach() * len(x)
+        seen += len(x)
         if step % LOOK_STEPS == LOOK_STEPS - 1:
             finite({"train_loss": lost.item()})
     return finite({"train_loss": lost.item() / seen})["train_loss"]
