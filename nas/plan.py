@@ -26,3 +26,4 @@ class Plan:
     confirm_seeds: int = 2
     final_epochs: int | None = None
     seed: int = 0
+    twins: bool = True

@@ -5,7 +5,8 @@ Shapes: N examples, C channels, K targets; spatial is (L,), (H, W) or (D, H, W).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 
@@ -19,13 +20,27 @@ Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Undecoded:
+    """A test part that stays as it is stored until the final report asks for it.
+
+    `stored` is the SHA-256, in hex, of what `decode` makes x and y of; it stands in their place in the
+    dataset's fingerprint.
+    """
+
+    count: int
+    stored: str
+    decode: Callable[[], tuple[Array, Array]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
     """Examples with their labels, and the test part where the source comes with one.
 
     `x` is (N, C, *spatial): uint8 stays, other numbers become float32. `y` is (N,) whole numbers from 0, one
     a class, which become int64, or (N, K) floats for a regression, which become float32. `groups` is (N,)
     whole numbers or strings: examples of one group stay together when the set is split. Without `classes`
-    the classes are named "0", "1", ... The arrays held are read-only.
+    the classes are named "0", "1", ... The arrays held are read-only. A test part comes as arrays or, where
+    decoding it takes time, as `test`.
 
     Raises `BadInput` for anything that cannot be trained on: nothing, one class, NaN, unequal lengths.
     """
@@ -37,6 +52,7 @@ class Dataset:
     groups: Array | None = None
     test_x: Array | None = None
     test_y: Array | None = None
+    test: Undecoded | None = None
 
     def __post_init__(self) -> None:
         """Bring the arrays to their types and refuse what does not fit."""
@@ -65,6 +81,21 @@ class Dataset:
         """Classification where `y` holds whole numbers."""
         return "classification" if self.y.dtype == np.int64 else "regression"
 
+    @property
+    def test_count(self) -> int | None:
+        """The number of examples in the source's own test part, None where it has none."""
+        if self.test is not None:
+            return self.test.count
+        return None if self.test_x is None else len(self.test_x)
+
+
+def decoded(dataset: Dataset) -> Dataset:
+    """Return the dataset with its test part, if it has one, as arrays; its fingerprint is another."""
+    if dataset.test is None:
+        return dataset
+    x, y = dataset.test.decode()
+    return replace(dataset, test=None, test_x=x, test_y=y)
+
 
 def fingerprint(dataset: Dataset) -> str:
     """Return the first 16 hex digits of the SHA-256 of everything in the dataset but its name."""
@@ -75,6 +106,8 @@ def fingerprint(dataset: Dataset) -> str:
         else:
             digest.update(f"{array.dtype.name}{array.shape}".encode())
             digest.update(array.data)
+    if dataset.test is not None:
+        digest.update(dataset.test.stored.encode())
     return digest.hexdigest()[:16]
 
 

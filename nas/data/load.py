@@ -13,16 +13,14 @@ from importlib import import_module
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from search_spaces.errors import BadInput
 
-from .dataset import Array, Dataset, Task, fingerprint
+from .dataset import Array, Dataset, Task, decoded, fingerprint
+from .normalise import moments, standardised
 from .sources.register import OWN, SOURCES
-from .spec import DataSpec
+from .spec import DataSpec, Normalise
 from .split import Indices, split
-
-CHUNK = 4096  # examples that are widened to float64 at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,8 +38,9 @@ class Part:
 class SearchData:
     """All that a search gets: the train and validation parts; nothing in here leads to the test part.
 
-    `mean` and `std` are of the train part, one a channel, in the units of `x`; a channel that never varies
-    has a std of 1. `fingerprint` is of the whole dataset, to notice that it changed.
+    `mean` and `std`, one a channel, in the units of `x`, are what a model's input is normalised by: those of
+    the train part, with a std of 1 for a channel that never varies, unless the spec says to normalise
+    otherwise; then they are 0 and 1. `fingerprint` is of the whole dataset, to notice that it changed.
     """
 
     name: str
@@ -59,7 +58,7 @@ class SearchData:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeldOut:
-    """The test part, for the final report alone, with the mean and std of the train part."""
+    """The test part, for the final report alone, with the mean and std that the search was given."""
 
     test: Part
     mean: tuple[float, ...]
@@ -74,8 +73,8 @@ def load_search_data(spec: DataSpec) -> SearchData:
     """
     dataset = _dataset(spec)
     parts = split(dataset, spec)
-    train = _part(dataset.x, dataset.y, at=parts.train)
-    mean, std = _moments(train.x)
+    train = _part(dataset.x, dataset.y, at=parts.train, normalise=spec.normalise)
+    mean, std = moments(train.x, spec.normalise)
     return SearchData(
         name=dataset.name,
         task=dataset.task,
@@ -86,8 +85,8 @@ def load_search_data(spec: DataSpec) -> SearchData:
         std=std,
         fingerprint=fingerprint(dataset),
         train=train,
-        validation=_part(dataset.x, dataset.y, at=parts.validation),
-        held_out=len(parts.test) if parts.test is not None else len(cast(Array, dataset.test_x)),
+        validation=_part(dataset.x, dataset.y, at=parts.validation, normalise=spec.normalise),
+        held_out=len(parts.test) if parts.test is not None else cast(int, dataset.test_count),
     )
 
 
@@ -96,16 +95,19 @@ def load_test(spec: DataSpec) -> HeldOut:
 
     Raises `BadInput` as `load_search_data` does, and where the spec leaves no test part.
     """
-    dataset = _dataset(spec)
-    parts = split(dataset, spec)
-    mean, std = _moments(_part(dataset.x, dataset.y, at=parts.train).x)
+    stored = _dataset(spec)
+    dataset, parts = decoded(stored), split(stored, spec)
+    mean, std = moments(
+        _part(dataset.x, dataset.y, at=parts.train, normalise=spec.normalise).x, spec.normalise
+    )
     if dataset.test_x is not None and dataset.test_y is not None:
-        test = _part(dataset.test_x, dataset.test_y, at=np.arange(len(dataset.test_x)))
+        everyone = np.arange(len(dataset.test_x))
+        test = _part(dataset.test_x, dataset.test_y, at=everyone, normalise=spec.normalise)
     elif parts.test is not None and len(parts.test):
-        test = _part(dataset.x, dataset.y, at=parts.test)
+        test = _part(dataset.x, dataset.y, at=parts.test, normalise=spec.normalise)
     else:
         raise BadInput(f"{dataset.name}: got data.test of 0, expected a share to test on; set data.test")
-    return HeldOut(test=test, mean=mean, std=std, fingerprint=fingerprint(dataset))
+    return HeldOut(test=test, mean=mean, std=std, fingerprint=fingerprint(stored))
 
 
 def _dataset(spec: DataSpec) -> Dataset:
@@ -113,28 +115,10 @@ def _dataset(spec: DataSpec) -> Dataset:
     return cast("Callable[[DataSpec], Dataset]", module.load)(spec)
 
 
-def _part(x: Array, y: Array, *, at: Indices) -> Part:
+def _part(x: Array, y: Array, *, at: Indices, normalise: Normalise) -> Part:
     """Copy some examples, so that what is handed out holds no others."""
-    part = Part(x=x.take(at, axis=0), y=y.take(at, axis=0))
+    copied = x.take(at, axis=0)
+    part = Part(x=standardised(copied) if normalise == "per_example" else copied, y=y.take(at, axis=0))
     for array in (part.x, part.y):
         array.flags.writeable = False
     return part
-
-
-def _moments(x: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of each channel, in two passes in double precision."""
-    axes = (0, *range(2, x.ndim))
-    count = x.size // x.shape[1]
-    chunks = [x[start : start + CHUNK] for start in range(0, len(x), CHUNK)]
-    zero = np.zeros((1, x.shape[1]) + (1,) * (x.ndim - 2))
-    mean = sum((_total(chunk, zero, axes, power=1) for chunk in chunks), zero) / count
-    std = np.sqrt(sum((_total(chunk, mean, axes, power=2) for chunk in chunks), zero) / count)
-    std[std == 0] = 1
-    return tuple(mean.reshape(-1).tolist()), tuple(std.reshape(-1).tolist())
-
-
-def _total(
-    x: Array, centre: NDArray[np.float64], axes: tuple[int, ...], *, power: int
-) -> NDArray[np.float64]:
-    total: NDArray[np.float64] = ((x.astype(np.float64) - centre) ** power).sum(axis=axes, keepdims=True)
-    return total

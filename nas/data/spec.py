@@ -7,15 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from search_spaces.data import ByKind, Data
+from search_spaces.block import Whole
+from search_spaces.data import ByKind, Checked, Data
 from search_spaces.errors import BadInput
-from search_spaces.schema import checked_fields
 
 from .names import unknown
 from .sources.register import SOURCES
 
-Layout = Literal["auto", "channels_first", "channels_last"]
+Layout = Literal["auto", "channels_first", "channels_last", "one_channel"]
+Normalise = Literal["per_channel", "per_example", "none"]
 Name = Annotated[str | None, ByKind()]
+Size = Annotated[Whole | tuple[Whole, Whole] | None, ByKind()]  # (height, width), or both alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +36,16 @@ class ArrayKeys(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataSpec(Data):
+class DataSpec(Checked):
     """A dataset, how it is split, and how much of it is used.
 
     The split follows from `split_seed` alone, never from a trial's seed. `validation` and `test` are shares
     of all examples; where the source has its own test part, `test` is unused and `validation` is a share of
     the rest. Classes keep their shares in every part; where there are groups, no group is in two parts.
+
+    `normalise` says what a model gets. per_channel: each channel less its mean over its standard deviation in
+    the train part. per_example: each channel of each example, less its own mean over its own standard
+    deviation, for examples on scales of their own. none: the numbers as they are.
     """
 
     source: str = "digits"  # a name in SOURCES, or module:attribute
@@ -52,11 +58,11 @@ class DataSpec(Data):
     )
     keys: ArrayKeys = ArrayKeys()
     layout: Layout = "auto"  # of x in an npz file or a tuple; see `nas.data.arrays.channels_first`
+    size: Size = None  # of images read from a folder; None: the commonest among them
+    normalise: Normalise = "per_channel"
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what no dataset could meet: an unknown source, and settings that do not go together."""
-        for name, value in checked_fields(self).items():
-            object.__setattr__(self, name, value)
         if ":" not in self.source and self.source not in SOURCES:
             raise unknown("source", self.source, known=[*SOURCES, "module:attribute"])
         if self.validation + self.test >= 1:

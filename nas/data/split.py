@@ -35,7 +35,7 @@ def split(dataset: Dataset, spec: DataSpec) -> Split:
     larger one's train part.
     """
     rest = np.arange(len(dataset.x), dtype=np.int64)
-    share, given, test = spec.validation, dataset.test_x is not None, None
+    share, given, test = spec.validation, dataset.test_count is not None, None
     if not given:
         test, rest = _hold_out(dataset, rest, spec.test, seed=spec.split_seed, stream=TEST)
         share = spec.validation / (1 - spec.test)

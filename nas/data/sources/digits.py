@@ -16,6 +16,6 @@ def load(spec: DataSpec) -> Dataset:
     """Return the digits as uint8 (1797, 1, 8, 8); they have no test part of their own."""
     from sklearn.datasets import load_digits  # here, because the import takes a second
 
-    refuse_unused(spec, "path", "keys", "layout")
+    refuse_unused(spec, "path", "keys", "layout", "size")
     pixels, labels = load_digits(return_X_y=True)
     return Dataset(name="digits", x=pixels.reshape(-1, 1, 8, 8).astype(np.uint8), y=labels)

@@ -38,7 +38,7 @@ AGAIN = "download the file again"
 
 def load(spec: DataSpec) -> Dataset:
     """Return Fashion-MNIST as uint8 (N, 1, 28, 28); the official t10k files are its test part."""
-    refuse_unused(spec, "keys", "layout")
+    refuse_unused(spec, "keys", "layout", "size")
     folder = existing(spec, "the folder of the four Fashion-MNIST files")
     x, y = _part(folder, "train")
     test_x, test_y = _part(folder, "t10k")

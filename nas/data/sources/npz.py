@@ -14,22 +14,31 @@ from search_spaces.errors import BadInput
 from ..arrays import assemble
 from ..dataset import Array, Dataset
 from ..spec import ArrayKeys, DataSpec
-from .settings import existing
+from .settings import existing, refuse_unused
 
 DAMAGE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 def load(spec: DataSpec) -> Dataset:
     """Return the arrays of the file that `spec.keys` names, or those with the usual names."""
+    refuse_unused(spec, "size")
     path = existing(spec, "an npz file")
     try:
         with path.open("rb") as file:  # opened here, because numpy leaves a torn archive open
             read = _read(np.load(file, allow_pickle=False), path, spec.keys)
     except DAMAGE as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     classes = read.pop("classes", None)
     names = None if classes is None else tuple(str(name) for name in classes.reshape(-1).tolist())
     return assemble(path.stem, read, classes=names, layout=spec.layout)
+
+
+def damaged(path: Path, error: BaseException, *, key: str | None = None) -> BadInput:
+    """Return the error for a file, or for one of its arrays; the caller raises it."""
+    where = f"{path}" if key is None else f"{path}[{key}]"
+    return BadInput(
+        f"{where}: got {error}, expected an npz file of plain numbers; write it again with numpy.savez"
+    )
 
 
 def _read(archive: object, path: Path, keys: ArrayKeys) -> dict[str, Array]:
@@ -66,12 +75,5 @@ def _array(archive: np.lib.npyio.NpzFile, path: Path, key: str) -> Array:
     try:
         value: Array = archive[key]
     except DAMAGE as error:
-        raise _damaged(path, error, key=key) from error
+        raise damaged(path, error, key=key) from error
     return value
-
-
-def _damaged(path: Path, error: BaseException, *, key: str | None = None) -> BadInput:
-    where = f"{path}" if key is None else f"{path}[{key}]"
-    return BadInput(
-        f"{where}: got {error}, expected an npz file of plain numbers; write it again with numpy.savez"
-    )

@@ -24,7 +24,7 @@ def load(spec: DataSpec) -> Dataset:
     A tuple is (x, y), (x, y, groups) or (x_train, y_train, x_test, y_test) of arrays or CPU tensors.
     What the function itself raises is left as it is.
     """
-    refuse_unused(spec, "keys")
+    refuse_unused(spec, "keys", "size")
     function = _function(spec.source)
     result = function() if spec.path is None else function(spec.path)
     if isinstance(result, Dataset):

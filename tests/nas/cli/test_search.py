@@ -78,7 +78,8 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on_which_then_works(nas, tmp_pa
     with_trials(monkeypatch, interrupted)
     code, out, err = nas("search", "trials=4", "execution.workers=0", "--name", "cut", "--results", tmp_path)
     assert code == 130
-    assert "search 3/4" in out
+    assert "search 2/4" in out  # the trial that was running has no outcome
+    assert "search 3/4" not in out
     assert err.endswith(f"Go on with: nas resume cut --results {tmp_path}\n")
     with_trials(monkeypatch, scored)
     code, out, _ = nas("resume", "cut", "--results", tmp_path, "--json")
@@ -220,3 +221,13 @@ def test_a_run_that_was_killed_goes_on_by_resume(tmp_path, nas, monkeypatch):
 def test_a_printed_config_is_one_json_document_where_asked(nas):
     _, out, _ = nas("search", "--print-config", "trials=3", "--json")
     assert document(out)["config"]["trials"] == 3
+
+
+def test_other_data_leaves_the_examples_limit_out(nas: Nas) -> None:
+    def limits(*settings: str) -> object:
+        said = document(nas("search", "--print-config", "--json", *settings))
+        return said["config"].get("limits", [])
+
+    assert limits("data.limit=100") == ["macs <= 1M"]
+    assert limits("data.source=npz", "data.path=x.npz") == []
+    assert limits("data=fashion_mnist", 'limits=["params <= 1M"]') == ["params <= 1M"]

@@ -91,12 +91,28 @@ def test_named_classes_need_not_all_occur() -> None:
         ((5, 6, 128), "f4", "channels_first", (5, 6, 128)),
         ((5, 128, 6), "f4", "channels_last", (5, 6, 128)),
         ((5, 40), "f4", "channels_first", (5, 1, 40)),
+        ((5, 1, 40), "f4", "auto", (5, 1, 40)),
+        ((5, 40, 1), "f4", "auto", (5, 1, 40)),
+        ((5, 1, 1), "f4", "auto", (5, 1, 1)),
+        ((5, 20, 79), "f4", "auto", (5, 1, 20, 79)),
+        ((5, 4, 100), "u1", "auto", (5, 1, 4, 100)),
+        ((5, 6, 128), "f4", "one_channel", (5, 1, 6, 128)),
+        ((5, 8, 9, 10), "f4", "one_channel", (5, 1, 8, 9, 10)),
     ],
 )
 def test_channels_come_first(
     shape: tuple[int, ...], kind: str, layout: str, expected: tuple[int, ...]
 ) -> None:
     assert channels_first(np.zeros(shape, dtype=kind), layout).shape == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 128), (5, 128, 6), (5, 2, 8), (5, 80, 20)])
+def test_signals_that_could_be_grey_images_are_asked_about(shape: tuple[int, ...]) -> None:
+    arrays = {"x": np.zeros((6, 28, 28)), "y": Y, "x_test": np.zeros(shape), "y_test": Y[: shape[0]]}
+    with pytest.raises(
+        BadInput, match=r"toy: x_test: got the shape .*; say which: data.layout=channels_first for"
+    ):
+        assemble("toy", arrays)
 
 
 def test_channels_last_pixels_keep_their_places() -> None:

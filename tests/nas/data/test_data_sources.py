@@ -209,7 +209,7 @@ x, y = np.ones((20, 9)), np.arange(20) % 2
 number = 3
 
 def pair(): return x, y
-def tensors(): return torch.ones(20, 2, 9), torch.arange(20) % 2
+def tensors(): return torch.ones(20, 4, 9), torch.arange(20) % 2
 def grouped(): return x, y, np.arange(20) // 4
 def four(): return x, y, x[:5], y[:5]
 def whole(): return Dataset(name="mine", x=np.ones((20, 6, 9)), y=y)
@@ -234,7 +234,7 @@ def search(attribute: str, *, path: str | None = None) -> tuple[int, ...]:
 def test_the_users_own_function_may_return_any_of_the_forms() -> None:
     assert [search(name) for name in ("pair", "grouped", "four")] == [(1, 9)] * 3
     assert search("whole") == (6, 9)
-    assert search("tensors") == (1, 2, 9)  # read as a grey image, like any (N, H, W)
+    assert search("tensors") == (1, 4, 9)  # read as a grey image, like any (N, H, W)
     assert search("at", path="abc") == (1, 9)
 
 
@@ -268,6 +268,9 @@ def test_what_the_users_function_raises_is_left_as_it_is() -> None:
         DataSpec(path="somewhere"),
         DataSpec(layout="channels_last"),
         DataSpec(source="fashion_mnist", keys=ArrayKeys(groups="g")),
+        DataSpec(source="npz", size=32),
+        DataSpec(source="images", layout="channels_last"),
+        DataSpec(source="cifar100", size=32),
     ],
 )
 def test_a_setting_that_the_source_would_ignore_is_refused(spec: DataSpec) -> None:

@@ -22,7 +22,7 @@ def test_the_description_loads_nothing_heavy() -> None:
 
 
 def test_a_spec_survives_json() -> None:
-    spec = DataSpec(source="npz", path="a.npz", limit=10, keys=ArrayKeys(x="signal", y="label"))
+    spec = DataSpec(source="npz", path="a.npz", limit=10, keys=ArrayKeys(x="signal", y="label"), size=(3, 4))
     assert from_data(DataSpec, json.loads(json.dumps(to_data(spec)))) == spec
     assert from_data(DataSpec, {}) == DataSpec()
 
@@ -54,6 +54,10 @@ def test_a_config_is_refused_once_with_its_path() -> None:
         ({"limit": 1}, r"limit: got 1"),
         ({"split_seed": -1}, r"split_seed: got -1"),
         ({"split_seed": True}, r"split_seed: got True"),
+        ({"normalise": "per_image"}, r"normalise: got 'per_image', expected 'per_channel'"),
+        ({"size": 0}, r"size: got 0"),
+        ({"size": (3, 4, 5)}, r"size: got more than 2 items"),
+        ({"size": True}, r"size: got True"),
         ({"layout": "channel_last"}, r"layout: got 'channel_last', expected 'auto'"),
     ],
 )
