@@ -17,10 +17,9 @@ from typing import Annotated, cast
 from pydantic import Field
 
 from search_spaces.block import Whole
-from search_spaces.data import REGISTER, ByKind, Data
+from search_spaces.data import REGISTER, ByKind, Checked, Data
 from search_spaces.errors import BadInput
 from search_spaces.network import Network
-from search_spaces.schema import checked_fields
 from search_spaces.serialise import from_data, parse, read_text, to_data
 
 from .data import DataSpec
@@ -49,7 +48,7 @@ class Final(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Execution(Data):
+class Execution(Checked):
     """Who runs trials: worker processes that can be killed, or (0 workers) this process."""
 
     workers: Annotated[int, Field(ge=0, le=1024)] = 1
@@ -59,10 +58,8 @@ class Execution(Data):
         None  # a longer trial is killed; not the final training
     )
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse a device whose name says nothing; whether one is there, workers find out."""
-        for name, value in checked_fields(self).items():
-            object.__setattr__(self, name, value)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise BadInput(f"device: got {self.device!r}, expected auto, cpu, cuda or cuda:0 and so on")
 
@@ -73,6 +70,7 @@ class StudyConfig(Data):
 
     space: Annotated[str | Network, ByKind()]  # a preset, a file's path, or a space
     data: DataSpec = DataSpec()
+    table: Annotated[str | None, ByKind()] = None  # look trials up in it instead: nasbench201, or a file
     strategy: StrategyConfig = field(default_factory=Evolution)
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("validation_accuracy:max",)
     limits: tuple[str, ...] = ()  # such as "macs <= 5M"
@@ -84,6 +82,7 @@ class StudyConfig(Data):
     final: Final = Final()
     execution: Execution = Execution()
     seed: Count = 0
+    twins: bool = True  # false: cells that write a known one's graph in another way are not trained
     imports: tuple[str, ...] = ()
 
 

@@ -1,6 +1,6 @@
 """The loop that drives a study: ask, run, record; and how it leaves when told to stop.
 
-SIGINT or SIGTERM once: nothing new is asked, what runs is killed (it is repeated on resume), the journal is
+SIGINT or SIGTERM once: nothing new is asked, what runs is ended (it is repeated on resume), the journal is
 closed and the command ends with 130. Twice: at once. Both are safe, because outcomes are on disk first.
 """
 
@@ -25,13 +25,15 @@ Watch = Callable[[str, Trial], None]  # what happened (asked, report, told, retr
 
 @dataclass(slots=True)
 class StopSign:
-    """Set by the first signal."""
+    """Set by the first signal, which then cuts short what the executor waits for."""
 
     raised: bool = False
+    interrupt: Callable[[], None] = lambda: None
 
 
 def drive(study: Study, executor: Executor, *, watch: Watch, stop: StopSign) -> Ending:
     """Run a study to its end, or until `stop` is raised; the executor is closed either way."""
+    stop.interrupt = executor.interrupt
     try:
         while not stop.raised:
             _fill(study, executor, watch, stop)
@@ -55,6 +57,7 @@ def stop_on_signals() -> Iterator[StopSign]:
         if sign.raised:
             os._exit(130)
         sign.raised = True
+        sign.interrupt()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -70,8 +73,9 @@ def _fill(study: Study, executor: Executor, watch: Watch, stop: StopSign) -> Non
         if asked is None:
             return
         proposal, attempt = asked
-        executor.submit(proposal, attempt)
-        watch("asked", study.history.trials[proposal.number])
+        trial = study.history.trials[proposal.number]
+        executor.submit(proposal, attempt, alone=trial.alone)
+        watch("asked", trial)
 
 
 def _record(study: Study, happened: Report | Ended, watch: Watch) -> None:

@@ -42,6 +42,11 @@ class Trial:
         return self.identity.key
 
     @property
+    def alone(self) -> bool:
+        """Whether nothing may run beside its next attempt, because an earlier one ran out of memory."""
+        return any(note.startswith(f"{Status.OUT_OF_MEMORY.value}:") for note in self.attempt_notes)
+
+    @property
     def metrics(self) -> dict[str, float]:
         """What is known of it: its costs, and its scores once it is done."""
         done = self.outcome is not None and self.outcome.status is Status.DONE

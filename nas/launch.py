@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from .analysis.front import Objective
 from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differences
 from .execution.base import Executor
 from .execution.local import LocalWorkers
+from .execution.machine import check_workers
 from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
 from .plan import Plan
@@ -42,14 +44,15 @@ def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) ->
         raise StorageError(
             f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
         )
-    data = describe_data(config)
+    check_workers(config.execution.workers, config.execution.threads)
+    data = _table_of(config.table) if config.table else describe_data(config)
     if not data["test"]:
         raise BadInput(
             f"data.test: got {config.data.test:g}, expected a share above 0: the winner of a search is tested, once"
         )
     space = space_of(config, data)
     plan = plan_of(config, space)
-    _check_metrics(plan, data)
+    _check_metrics(plan, _scores(config, space, data))
     if plan.limits:
         refuse_contradictions(plan.limits)
         prove_feasible(space, plan.limits)
@@ -57,19 +60,16 @@ def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) ->
     header: dict[str, Json] = {
         "config": to_data(config), "space": to_data(space), "data": dict(data), "versions": _versions(),
     }  # fmt: skip
-    return Study(plan, Journal.create(folder, header)), folder
+    with _closed_if_raising(Journal.create(folder, header)) as journal:
+        return Study(plan, journal), folder
 
 
 def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyConfig]:
     """Open a run to go on with it; overrides may change how much is done (trials, minutes, execution), no more."""
-    journal = Journal.open(folder)
-    try:
+    with _closed_if_raising(Journal.open(folder)) as journal:
         config, space, amended = settings(journal.events, overrides)
-        study = Study(plan_of(config, space), journal, amended=amended)
-    except BaseException:
-        journal.close()
-        raise
-    return study, config
+        check_workers(config.execution.workers, config.execution.threads)
+        return Study(plan_of(config, space), journal, amended=amended), config
 
 
 def fork(
@@ -113,17 +113,21 @@ def settings(
 
 
 def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]) -> Executor:
-    """Return the executor a config asks for; workers check that the data is still what the run began with."""
+    """Return the executor a config asks for; it checks that the data is still what the run began with."""
+    if config.table:
+        from .lookup import lookups
+
+        return lookups(config.table, from_data(Network, header["space"]), cast("Mapping[str, Json]", header))
     setup: dict[str, Json] = {
         "data": to_data(config.data), "device": config.execution.device, "folder": str(folder.resolve()),
         "fingerprint": cast("dict[str, Json]", header["data"])["fingerprint"], "imports": list(config.imports),
         "threads": config.execution.threads, "trial_seconds": config.execution.trial_seconds,
     }  # fmt: skip
     if config.execution.workers == 0:
-        from .execution.in_process import InProcess  # loads torch in this process
-        from .worker import Bench
+        from .execution.in_process import InProcess
+        from .worker import bench_of  # which loads torch in this process
 
-        return InProcess(Bench.of(setup).run)
+        return InProcess(bench_of(setup).run)
     return LocalWorkers(
         setup=setup,
         folder=folder,
@@ -143,10 +147,12 @@ def plan_of(config: StudyConfig, space: Network) -> Plan:
         epochs=config.epochs,
         trials=config.trials,
         minutes=config.minutes,
-        confirm_top=config.confirm.top,
+        confirm_top=0 if config.table else config.confirm.top,
         confirm_seeds=config.confirm.seeds,
         final_epochs=config.final.epochs,
+        final=config.table is None,
         seed=config.seed,
+        twins=config.twins,
     )
 
 
@@ -173,8 +179,10 @@ def space_of(config: StudyConfig, data: Mapping[str, Json]) -> Network:
     shape = tuple(cast("list[int]", data["input"]))
     if isinstance(config.space, str) and not _is_file(config.space):
         ready = preset(config.space, shape, classes=cast(int, data["outputs"]))
-        return ready if data["task"] == "classification" else replace(ready, head=_regressor(ready.head))
+        return replace(ready, head=_regressor(ready.head)) if data["task"] == "regression" else ready
     space = load(Path(config.space)) if isinstance(config.space, str) else config.space
+    if config.table:
+        return space
     if len(space.input) != len(shape) or space.input[0] != shape[0]:
         raise BadInput(
             f"space.input: got {space.input}, expected {shape}, which {data['name']} gives as (channels, *sizes); "
@@ -200,9 +208,33 @@ def run_folder(run: str, results: Path = RESULTS) -> Path:
     return folder
 
 
-def _check_metrics(plan: Plan, data: Mapping[str, Json]) -> None:
+@contextmanager
+def _closed_if_raising(journal: Journal) -> Iterator[Journal]:
+    """Let go of a journal whose study cannot be had."""
+    try:
+        yield journal
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _table_of(table: str) -> dict[str, Json]:
+    from .lookup import described
+
+    return described(table)
+
+
+def _scores(config: StudyConfig, space: Network, data: Mapping[str, Json]) -> Sequence[str]:
+    """Return what every trial that is done has; a table is read for it, so that a bad one is refused at once."""
+    if not config.table:
+        return SCORES[cast(str, data["task"])]
+    from .lookup import table_for
+
+    return table_for(config.table, space).columns
+
+
+def _check_metrics(plan: Plan, scores: Sequence[str]) -> None:
     """Refuse an objective that no trial would have, and a limit that nothing would be held against."""
-    scores = SCORES[cast(str, data["task"])]
     for objective in plan.objectives:
         if objective.metric not in (known := (*scores, *METRICS)):
             raise _unknown("objectives", objective.metric, known)
@@ -242,9 +274,10 @@ def _is_file(text: str) -> bool:
 
 
 def _free_name(config: StudyConfig, results: Path) -> str:
-    space = Path(config.space).stem if isinstance(config.space, str) else "space"
-    data = config.data.source.partition(":")[0]
-    stem = "".join(c if c.isalnum() else "-" for c in f"{data}-{space}".lower())[:48].strip("-")
+    space = Path(config.space.partition("(")[0]).stem if isinstance(config.space, str) else "space"
+    data = Path(config.table).stem if config.table else config.data.source.partition(":")[0]
+    named = data if data == space else f"{data}-{space}"
+    stem = "".join(c if c.isalnum() else "-" for c in named.lower())[:48].strip("-")
     number = 1
     while (results / f"{stem}-{number}").exists():
         number += 1

@@ -24,6 +24,7 @@ class Plan:
     minutes: float | None = None
     confirm_top: int = 3
     confirm_seeds: int = 2
+    final: bool = True  # the winner is trained once more and tested; not where trials are looked up
     final_epochs: int | None = None
     seed: int = 0
     twins: bool = True

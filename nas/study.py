@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from scaling.constraints import Limit, Violation, violations
 from scaling.cost import cost
+from search_spaces.equivalence import equivalence
 from search_spaces.errors import ArchscaleError, Unbuildable
 from search_spaces.moves import decode, encode
 from search_spaces.network import Network
@@ -54,6 +55,7 @@ class Study:
         self.history = History()
         self._clock = clock
         self._known: set[Identity] = set()
+        self._classes: set[tuple[str, str]] = set()  # of twins and recipes, where twins are not asked
         self._recipe_keys: dict[object, str] = {}
         self._rejections: list[Rejection] = []
         self._rejected = 0
@@ -82,7 +84,7 @@ class Study:
     def tell(self, number: int, attempt: int, outcome: Outcome) -> None:
         """Record what came of an attempt; the first outcome of a proposal wins, later ones change nothing.
 
-        A lost trial is asked again up to twice, one that ran out of memory once.
+        A lost trial is asked again up to twice, one that ran out of memory once, to run alone.
         """
         trial = self.history.trials[number]
         if trial.outcome is not None or attempt != trial.attempts:
@@ -163,7 +165,7 @@ class Study:
         return None
 
     def _next_final(self) -> Asked | None:
-        if self.history.waits_for(Kind.TRAIN, Kind.CONFIRM) or self.history.of(Kind.FINAL):
+        if not self.plan.final or self.history.waits_for(Kind.TRAIN, Kind.CONFIRM) or self.history.of(Kind.FINAL):
             return None
         best = self.best
         if best is None:
@@ -209,7 +211,11 @@ class Study:
                 self._rejections.append(
                     Rejection(number, identity.key, broken.metric, broken.value, broken.bound)
                 )
-        return broken is None
+            return False
+        return self.plan.twins or self._class(candidate, identity.recipe) not in self._classes
+
+    def _class(self, candidate: Candidate, recipe: str) -> tuple[str, str]:
+        return equivalence(candidate.network), recipe
 
     def _identity(self, candidate: Candidate, epochs: int, seed: int) -> Identity:
         recipe = self._recipe_keys.setdefault(candidate.recipe, "") or key(candidate.recipe)
@@ -224,7 +230,10 @@ class Study:
         before = len(self.history.told)
         self.history.apply(event)  # type: ignore[arg-type]
         if kind == "ask":
-            self._known.add(next(reversed(self.history.trials.values())).identity)
+            trial = next(reversed(self.history.trials.values()))
+            self._known.add(trial.identity)
+            if not self.plan.twins:
+                self._classes.add(self._class(self.candidate(trial), trial.identity.recipe))
         for number in self.history.told[before:]:
             trial = self.history.trials[number]
             if trial.kind is Kind.TRAIN:
@@ -241,7 +250,7 @@ class Study:
         return self.plan.minutes is not None and spent >= 60 * self.plan.minutes
 
     def _nothing_left(self) -> bool:
-        if self.best is None:
+        if self.best is None or not self.plan.final:
             return True
         return bool(self.history.of(Kind.FINAL))
 

@@ -1,7 +1,8 @@
 """A worker process: reads proposals as JSON lines, runs them, writes reports and outcomes as JSON lines.
 
-Started by `nas.execution.local`; ends when its input closes or its driver dies. What a trial prints goes to the
-worker's log, never between the messages.
+Started by `nas.execution.local`; ends when its input closes or its driver dies. Trials see an empty standard
+input, and what they print goes to the worker's log, never between the messages. Every message about a trial
+says `of` which attempt at which proposal it is. Loads torch only for trials that need it.
 """
 
 from __future__ import annotations
@@ -13,121 +14,59 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
-import torch
-
-from search_spaces.errors import ArchscaleError, BadInput
+from search_spaces.errors import ArchscaleError, StorageError
 from search_spaces.serialise import Json, from_data
 
-from .data import DataSpec
-from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
-from .data.load import load_search_data, load_test
-from .evaluation import Workspace, run
 from .proposal import LONGEST_NOTE, Kind, Outcome, Proposal
 from .recipe import Candidate
-from .storage import inside
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal a process gets when its parent dies
+DIES_FIRST = "500"  # of 1000: where memory runs out, the kernel is to choose a worker, never the driver
+
+Setup = Mapping[str, Json]
+Report = Callable[[int, Mapping[str, float]], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """The data, in memory on its device, and where trials keep their files: what every trial here shares."""
+class Bench(Protocol):
+    """What runs trials, made once for all the trials of a process."""
 
-    spec: DataSpec
-    data: OnDevice
-    device: str
-    folder: Path
-    trial_seconds: float | None
-
-    @classmethod
-    def of(cls, setup: Mapping[str, Json]) -> Bench:
-        """Load the data that a setup names; `BadInput` where it is not what the run began with."""
-        for module in cast("list[str]", setup["imports"]):
-            importlib.import_module(module)
-        torch.set_num_threads(cast(int, setup["threads"]))
-        spec = from_data(DataSpec, setup["data"])
-        loaded = load_search_data(spec)
-        if loaded.fingerprint != setup["fingerprint"]:
-            raise BadInput(
-                f"data: {loaded.name} has fingerprint {loaded.fingerprint}, expected {setup['fingerprint']} as "
-                "when the run began; put the data back, or begin a new run"
-            )
-        device = device_named(cast(str, setup["device"]))
-        return cls(
-            spec=spec,
-            data=to_device(loaded, device),
-            device=device,
-            folder=Path(cast(str, setup["folder"])),
-            trial_seconds=cast("float | None", setup["trial_seconds"]),
-        )
-
-    def run(self, proposal: Proposal, report: Callable[[int, Mapping[str, float]], None]) -> Outcome:
-        """Run one trial."""
-        final = proposal.kind is Kind.FINAL
-        return run(
-            proposal,
-            Workspace(
-                folder=inside(self.folder, "best" if final else f"trials/{proposal.key}/{proposal.number}"),
-                data=self.data,
-                held_out=self._test_part,
-                device=self.device,
-                report=report,
-                deadline=None if final or not self.trial_seconds else time.monotonic() + self.trial_seconds,
-            ),
-        )
-
-    def _test_part(self) -> DevicePart:
-        return held_out_to_device(load_test(self.spec), self.device)
-
-
-def device_named(name: str) -> str:
-    """Return the device that `auto` stands for here; `BadInput` where the named one is not there."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInput(
-            f"execution.device: got {name}, expected a device of this machine: cpu; set execution.device=cpu"
-        )
-    return name
+    def run(self, proposal: Proposal, report: Report) -> Outcome:
+        """Run one trial; what it raises ends the driving, as no trial's fault."""
 
 
 def main() -> None:
     """Serve one driver until its messages end."""
+    serve(bench_of)
+
+
+def bench_of(setup: Setup) -> Bench:
+    """Return what runs the trials of a setup, the modules it names imported; `BadInput` where it cannot be."""
+    for module in cast("list[str]", setup["imports"]):
+        importlib.import_module(module)
+    from .workbench import Workbench  # loads torch
+
+    return Workbench.of(setup)
+
+
+def serve(begin: Callable[[Setup], Bench]) -> None:
+    """Answer a driver on standard input and output; `begin` makes the bench of the setup that comes first."""
     _die_with_the_driver()
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    source, out = _streams_of_our_own()
+    log = os.dup(2)
     bench: Bench | None = None
-    for message in _messages(sys.stdin):
+    for message in _messages(source):
         if "setup" in message:
-            bench = _set_up(cast("Mapping[str, Json]", message["setup"]), out)
+            bench = _set_up(begin, cast(Setup, message["setup"]), out)
             continue
         assert bench is not None, "a driver sends the setup first"
-        _say(out, {"began": True})
-        outcome = bench.run(proposal_of(cast("Mapping[str, Json]", message["proposal"])), _reporter(out))
-        _say(
-            out,
-            {
-                "status": outcome.status.value, "metrics": dict(outcome.metrics), "note": outcome.note,
-                "seconds": outcome.seconds,
-            },
-        )  # fmt: skip
-
-
-def _set_up(setup: Mapping[str, Json], out: IO[str]) -> Bench:
-    """Return the bench, or tell the driver why there can be none and end: no trial is to blame for it."""
-    try:
-        return Bench.of(setup)
-    except Exception as error:
-        known = isinstance(error, ArchscaleError)
-        _say(out, {"unusable": str(error) if known else f"{type(error).__name__}: {error}"[:LONGEST_NOTE]})
-        raise
+        _print_to(log)
+        _try(bench, message, out)
 
 
 def proposal_of(said: Mapping[str, Json]) -> Proposal:
@@ -142,13 +81,59 @@ def proposal_of(said: Mapping[str, Json]) -> Proposal:
     )
 
 
-def _reporter(out: IO[str]) -> Callable[[int, Mapping[str, float]], None]:
-    return lambda epoch, metrics: _say(out, {"epoch": epoch, "metrics": dict(metrics)})
+def _set_up(begin: Callable[[Setup], Bench], setup: Setup, out: IO[str]) -> Bench:
+    """Return the bench, or tell the driver why there can be none and end: no trial is to blame for it."""
+    try:
+        return begin(setup)
+    except Exception as error:
+        known = isinstance(error, ArchscaleError)
+        _say(out, {"unusable": str(error) if known else f"{type(error).__name__}: {error}"[:LONGEST_NOTE]})
+        raise
+
+
+def _try(bench: Bench, message: Mapping[str, Json], out: IO[str]) -> None:
+    """Run one attempt at a proposal and say what came of it, or why no trial can be run here."""
+    proposal = proposal_of(cast("Mapping[str, Json]", message["proposal"]))
+    of: dict[str, Json] = {"of": [proposal.number, message["attempt"]]}
+    _say(out, {**of, "began": True})
+    try:
+        outcome = bench.run(
+            proposal, lambda epoch, metrics: _say(out, {**of, "epoch": epoch, "metrics": dict(metrics)})
+        )
+    except ArchscaleError as error:
+        _say(out, {**of, "stopped": str(error), "storage": isinstance(error, StorageError)})
+        return
+    said: dict[str, Json] = {
+        "status": outcome.status.value, "metrics": dict(outcome.metrics), "note": outcome.note,
+        "seconds": outcome.seconds,
+    }  # fmt: skip
+    _say(out, {**of, **said})
 
 
 def _say(out: IO[str], message: Mapping[str, Json]) -> None:
     out.write(json.dumps(message) + "\n")
     out.flush()
+
+
+def _streams_of_our_own() -> tuple[IO[str], IO[str]]:
+    """Take standard input and output for the messages; what a trial reads is empty."""
+    source = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.dup2(2, 1)
+    return source, out
+
+
+def _print_to(log: int) -> None:
+    """Let prints and errors go to the log, though an earlier trial may have closed or redirected them."""
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    sys.stdout, sys.stderr = (
+        os.fdopen(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)
+        for descriptor in (1, 2)
+    )
 
 
 def _messages(source: IO[str]) -> Iterator[Mapping[str, Json]]:
@@ -168,6 +153,8 @@ def _messages(source: IO[str]) -> Iterator[Mapping[str, Json]]:
 def _die_with_the_driver() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(DIES_FIRST)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
             metric(tested).short,
             f"{shown(tested, found.metrics[tested])}, the test part read once, after the search",
         )
-    elif found.final is None:
+    elif found.final is None and study.plan.final:
         yield "test part", "not read: the final training did not end well"
     if found.confirmed is not None:
         seeds = many(_confirmations(study, found.trial), "fresh seed")
@@ -135,8 +135,12 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
     elif first not in found.trial.cost:
         yield (
             metric(first).short,
-            f"{shown(first, found.trial.metrics[first])}, of one training: not confirmed",
+            f"{shown(first, found.trial.metrics[first])}, "
+            + ("of one training: not confirmed" if study.plan.final else "looked up"),
         )
+    if not study.plan.final:
+        scores = (n for n in found.trial.metrics if n not in found.trial.cost and n != first)
+        yield from ((metric(name).short, shown(name, found.trial.metrics[name])) for name in scores)
     for name in ("params", "macs"):
         limits = [str(limit) for limit in study.plan.limits if limit.metric == name]
         yield (

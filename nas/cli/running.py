@@ -9,6 +9,7 @@ from search_spaces.errors import Infeasible
 
 from ..config import StudyConfig
 from ..driver import drive, stop_on_signals
+from ..execution.machine import crowded
 from ..launch import executor_for
 from ..proposal import Kind
 from ..study import Study
@@ -27,6 +28,8 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
     """
     to = console(stderr=as_json)
     say(_opening(study, config, folder), to=to)
+    if warning := crowded(config.execution.workers, config.execution.threads):
+        complain(warning)
     try:
         with stop_on_signals() as stop:
             executor = executor_for(config, folder, study.journal.header)
@@ -55,9 +58,10 @@ def command_for(command: str, folder: Path) -> str:
 
 def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
     told = len(study.history.told)
-    workers = config.execution.workers
+    workers = 0 if config.table else config.execution.workers
     parts = [
-        f"{many(study.plan.trials, 'trial')} of {many(study.plan.epochs, 'epoch')}",
+        many(study.plan.trials, "trial")
+        + (f" looked up in {config.table}" if config.table else f" of {many(study.plan.epochs, 'epoch')}"),
         f"limits: {', '.join(config.limits)}" if config.limits else "no limits",
         many(workers, "worker") if workers else "in this process",
     ]

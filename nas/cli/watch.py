@@ -136,12 +136,18 @@ class LiveTable:
 def status(trial: Trial) -> str:
     """Return how a trial stands, in a few words."""
     if trial.outcome is None:
-        again = f" (attempt {trial.attempts + 1})" if trial.attempts else ""
+        again = f" ({_attempt(trial)})" if trial.attempts else ""
         return (f"epoch {trial.epoch} of {trial.identity.epochs}" if trial.epoch else "starting") + again
     words = trial.outcome.status.value.replace("_", " ")
     if trial.outcome.status is Status.DONE:
         return f"{words}, {duration(trial.outcome.seconds)}"
     return f"{words}: {first_line(trial.outcome.note)}" if trial.outcome.note else words
+
+
+def _attempt(trial: Trial) -> str:
+    """Return which attempt it is and why, such as `attempt 2 after out of memory, alone`."""
+    why = trial.attempt_notes[-1].partition(":")[0].replace("_", " ")
+    return f"attempt {trial.attempts + 1} after {why}{', alone' if trial.alone else ''}"
 
 
 def first_line(note: str, *, longest: int = 100) -> str:

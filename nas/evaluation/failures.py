@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 
 import torch
@@ -9,7 +10,9 @@ import torch
 from ..proposal import LONGEST_NOTE, Outcome, Status
 
 LONGEST_MESSAGE = 1000  # characters of an exception's own text; the rest of a note is where it came from
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+MEMORY_WORDS = (  # how torch and the libraries below it say it, in a RuntimeError
+    "out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc", "STATUS_ALLOC_FAILED",
+)  # fmt: skip
 
 
 class TrialFailure(Exception):
@@ -50,12 +53,14 @@ def _status(error: BaseException) -> Status:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return Status.OUT_OF_MEMORY
     if isinstance(error, RuntimeError) and any(words in _message(error) for words in MEMORY_WORDS):
-        return Status.OUT_OF_MEMORY  # how torch says it for the machine's own memory
+        return Status.OUT_OF_MEMORY
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return Status.OUT_OF_MEMORY  # how mapping a file or starting a process says it
     return Status.BUG
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)[:LONGEST_MESSAGE]
-    except Exception:  # noqa: BLE001 - a user's exception may be anything
+    except BaseException:  # noqa: BLE001 - a user's exception may be anything, its text too
         return "(its text cannot be read)"

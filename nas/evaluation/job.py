@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save as safetensors
 from torch import nn
 
+from search_spaces.errors import StorageError
 from search_spaces.serialise import to_json
 
 from ..data.device import DevicePart, OnDevice
@@ -39,12 +40,12 @@ Job = Callable[[Proposal, Workspace], Result]
 def run(proposal: Proposal, workspace: Workspace) -> Outcome:
     """Do a proposal's job and return what came of it; whatever it raises becomes an outcome.
 
-    Only KeyboardInterrupt passes.
+    Only KeyboardInterrupt passes, and `StorageError`: a disk that refuses is no trial's fault.
     """
     began = workspace.clock()
     try:
         result = JOBS[proposal.kind](proposal, workspace)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StorageError):
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a user's code must not end the worker
         return failed(error, seconds=workspace.clock() - began)

@@ -34,11 +34,14 @@ class Executor(Protocol):
     def free(self) -> int:
         """How many more trials can be taken on now."""
 
-    def submit(self, proposal: Proposal, attempt: int) -> None:
-        """Begin a trial."""
+    def submit(self, proposal: Proposal, attempt: int, *, alone: bool = False) -> None:
+        """Begin a trial; one to run `alone` has run out of memory, and nothing runs beside it."""
 
     def wait(self, seconds: float) -> list[Report | Ended]:
         """Return what has happened, waiting up to `seconds` for something to."""
+
+    def interrupt(self) -> None:
+        """Cut short a `wait` that would last; called within a signal's handler, when told to stop."""
 
     def close(self) -> None:
         """Kill what runs and let go of everything; harmless when done twice."""

@@ -21,8 +21,8 @@ SCRIPT = Path(__file__).parent / "driven.py"
 TRIALS = 120
 
 
-def begin_driver(folder: Path, pause: float = 0.002) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(TRIALS), str(pause)])
+def begin_driver(folder: Path, pause: float = 0.002, *words: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(TRIALS), str(pause), *words])
 
 
 def told(folder: Path) -> dict[int, object]:
@@ -93,13 +93,19 @@ def test_a_killed_run_asks_what_an_unbroken_run_asks(tmp_path: Path) -> None:
     assert [t.identity for t in broken.trials.values()] == [t.identity for t in whole.trials.values()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly_within_five_seconds_and_it_resumes(
-    number: signal.Signals, tmp_path: Path
+def asked(folder: Path) -> bool:
+    return (folder / JOURNAL).exists() and any(event.type == "ask" for event in read(folder))
+
+
+@pytest.mark.parametrize(
+    ("number", "pause"), [(signal.SIGINT, 0.05), (signal.SIGTERM, 0.05), (signal.SIGINT, 60)]
+)
+def test_a_signal_ends_it_cleanly_within_five_seconds_also_in_mid_trial_and_it_resumes(
+    number: signal.Signals, pause: float, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    driver = begin_driver(folder, pause=0.05)
-    while len(told(folder)) < 3:
+    driver = begin_driver(folder, pause=pause)
+    while len(told(folder)) < 3 and (pause < 1 or not asked(folder)):
         time.sleep(0.02)
     driver.send_signal(number)
     assert driver.wait(timeout=5) == 130
@@ -112,12 +118,13 @@ def test_a_signal_ends_it_cleanly_within_five_seconds_and_it_resumes(
 
 def test_a_second_signal_ends_it_at_once_and_it_resumes(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    driver = begin_driver(folder, pause=30)
-    while not (folder / JOURNAL).exists() or len(read(folder)) < 3:
+    driver = begin_driver(folder, 30, "deaf")
+    while not asked(folder):
         time.sleep(0.02)
     driver.send_signal(signal.SIGINT)
     time.sleep(0.1)
-    assert driver.poll() is None  # this executor's trial cannot be killed: it waits for it
+    # This executor's trial cannot be killed: one that hears nothing is waited for.
+    assert driver.poll() is None
     driver.send_signal(signal.SIGINT)
     assert driver.wait(timeout=1) == 130
     assert begin_driver(folder).wait() == 0

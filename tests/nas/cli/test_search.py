@@ -223,9 +223,9 @@ def test_a_printed_config_is_one_json_document_where_asked(nas):
     assert document(out)["config"]["trials"] == 3
 
 
-def test_other_data_leaves_the_examples_limit_out(nas: Nas) -> None:
-    def limits(*settings: str) -> object:
-        said = document(nas("search", "--print-config", "--json", *settings))
+def test_other_data_leaves_the_examples_limit_out(nas):
+    def limits(*settings):
+        said = document(nas("search", "--print-config", "--json", *settings)[1])
         return said["config"].get("limits", [])
 
     assert limits("data.limit=100") == ["macs <= 1M"]

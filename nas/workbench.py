@@ -1,0 +1,81 @@
+"""What trials on data share in one process: the data in memory on its device, and where they keep their files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from search_spaces.errors import BadInput
+from search_spaces.serialise import Json, from_data
+
+from .data import DataSpec
+from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
+from .data.load import load_search_data, load_test
+from .evaluation import Workspace, run
+from .proposal import Kind, Outcome, Proposal
+from .storage import inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workbench:
+    """The data, in memory on its device, and where trials keep their files."""
+
+    spec: DataSpec
+    data: OnDevice
+    device: str
+    folder: Path
+    trial_seconds: float | None
+
+    @classmethod
+    def of(cls, setup: Mapping[str, Json]) -> Workbench:
+        """Load the data that a setup names; `BadInput` where it is not what the run began with."""
+        torch.set_num_threads(cast(int, setup["threads"]))
+        spec = from_data(DataSpec, setup["data"])
+        loaded = load_search_data(spec)
+        if loaded.fingerprint != setup["fingerprint"]:
+            raise BadInput(
+                f"data: {loaded.name} has fingerprint {loaded.fingerprint}, expected {setup['fingerprint']} as "
+                "when the run began; put the data back, or begin a new run"
+            )
+        device = device_named(cast(str, setup["device"]))
+        return cls(
+            spec=spec,
+            data=to_device(loaded, device),
+            device=device,
+            folder=Path(cast(str, setup["folder"])),
+            trial_seconds=cast("float | None", setup["trial_seconds"]),
+        )
+
+    def run(self, proposal: Proposal, report: Callable[[int, Mapping[str, float]], None]) -> Outcome:
+        """Run one trial. Raises `StorageError` where the disk refuses, which is no trial's fault."""
+        final = proposal.kind is Kind.FINAL
+        return run(
+            proposal,
+            Workspace(
+                folder=inside(self.folder, "best" if final else f"trials/{proposal.key}/{proposal.number}"),
+                data=self.data,
+                held_out=self._test_part,
+                device=self.device,
+                report=report,
+                deadline=None if final or not self.trial_seconds else time.monotonic() + self.trial_seconds,
+            ),
+        )
+
+    def _test_part(self) -> DevicePart:
+        return held_out_to_device(load_test(self.spec), self.device)
+
+
+def device_named(name: str) -> str:
+    """Return the device that `auto` stands for here; `BadInput` where the named one is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInput(
+            f"execution.device: got {name}, expected a device of this machine: cpu; set execution.device=cpu"
+        )
+    return name
