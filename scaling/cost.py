@@ -134,7 +134,7 @@ class BlockCost:
 @lru_cache(maxsize=65536)
 def block_cost(block: Block, shape: Shape, width: int, stride: Amount) -> BlockCost:
     """Return the cost of a resolved block with one input; `Unbuildable` where it does not fit its place."""
-    graph = block_graph(block, (shape,), width, stride)
+    graph = block_graph.__wrapped__(block, (shape,), width, stride)  # the graph itself is not kept
     return BlockCost(graph.shape(graph.output), *_sums(graph), chain_peak(graph))
 
 

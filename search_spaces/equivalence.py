@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 from .block import Amount, Block, fixed
 from .cell_blocks import Skip, Zero
 from .cells import Cell, Edge, resolved
+from .choice import layout
 from .genotype import PUBLISHED
-from .network import Network, Step, placed, steps
+from .making import rebuilt
+from .network import Network, Shared, Stage, Step, placed, steps
 from .serialise import key
 
 ZERO = "#"
+HOLLOW = (Edge(source=0, op=Skip()),)
 
 
 def equivalence(network: Network) -> str:
@@ -31,7 +36,7 @@ def equivalence(network: Network) -> str:
         return key(network)
     text = [str([fixed(n) for n in network.input])]
     cells: dict[tuple[int, bool], str] = {}
-    for (name, block, width, stride, _), step in zip(places, steps(network), strict=True):
+    for (name, block, width, stride, _), step in zip(places, steps(_outline(network)), strict=True):
         if isinstance(block, Cell):
             plain = _is_plain(step, width, stride)
             if (id(block), plain) not in cells:  # a shared cell stands at many places
@@ -64,10 +69,30 @@ def _edge_text(edge: Edge, values: list[str], cell: Cell, *, plain: bool) -> str
     return f"({values[source]})@{_name(op)}"
 
 
+def _outline(network: Network) -> Network:
+    """Return a network of the same shapes whose cells hold nothing: theirs are soon lowered, and kept once."""
+    shared = tuple(Shared(name=one.name, block=_hollow(fixed(one.block))) for one in network.shared)
+    stages = tuple(_hollow_stage(fixed(stage)) for stage in network.stages)
+    names, _ = layout(Network)
+    hollow = {"shared": shared, "stages": stages}
+    return cast(Network, rebuilt(network, names, [hollow.get(n, getattr(network, n)) for n in names]))
+
+
+def _hollow_stage(stage: Stage) -> Stage:
+    blocks = tuple(_hollow(fixed(block)) for block in stage.blocks) if isinstance(stage.blocks, tuple) else ()
+    return replace(stage, blocks=blocks)
+
+
+def _hollow(block: Block) -> Block:
+    if not isinstance(block, Cell):
+        return block
+    return replace(block, nodes=(HOLLOW,) * len(block.nodes), output=block.outputs())
+
+
 def _is_plain(step: Step, width: int, stride: Amount) -> bool:
     strides = (stride,) if isinstance(stride, int) else stride
     fits = all(shape[0] == width for shape in step.graph.inputs)
-    return set(strides) == {1} and (fits or (isinstance(step.block, Cell) and step.block.preprocess))
+    return set(strides) == {1} and (fits or (isinstance(step.block, Cell) and step.block.preprocess is True))
 
 
 @lru_cache(maxsize=4096)

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show how a run is doing: trials, front, rejections, failures, time left.",
     "space": "Show what a search space holds: its size, what members cost, which share keeps limits.",
     "profile": "Show what each layer of a model costs.",
+    "latency": "Measure how long models take on this device, and say where that cannot be believed.",
     "compare": "Draw the fronts of several runs on one picture and write them as tables.",
     "bench": "Run strategies on a tabular benchmark, with their spread over seeds.",
     "doctor": "Check this machine: versions, devices, storage, and a search of ten seconds.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from ..bench import (
 from ..bench.pool import Done
 from ..bench.scores import TEST, places_for
 from ..config import read_config
+from ..execution.machine import usable_cpus
 from .options import RESULTS, AsJson, Results
 from .show import QUIET, Json, console, duration, emit, many, say, table
 from .space import space_named
@@ -214,7 +214,7 @@ def own_table(
 
 def workers_for(bench: Bench, asked: int | None) -> int:
     """Return how many processes play; `BadInput` for more than there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cpus()
     if asked is not None and asked > cores:
         raise BadInput(
             f"--workers: got {asked}, expected 1 to {cores}, the cores there are for us; ask for fewer"

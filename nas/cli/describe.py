@@ -8,6 +8,7 @@ from itertools import groupby
 
 from search_spaces.block import Block, fixed
 from search_spaces.blocks import Conv, Pool
+from search_spaces.branch_blocks import Branches, Chain
 from search_spaces.cells import Cell, resolved
 from search_spaces.choice import Choice
 from search_spaces.errors import BadInput
@@ -16,7 +17,7 @@ from search_spaces.heads import Classifier, Regressor
 from search_spaces.network import Network, Stage, Use
 
 SHORT = {"kernel": "k", "expand": "e", "se": "se", "dilation": "d", "groups": "g", "ratio": "r", "rates": "d"}
-SILENT = ("act", "norm")  # they fill the line and say little
+SILENT = ("act", "norm", "se_act", "gate")  # they fill the line and say little
 NAMES = {"DepthwiseSeparable": "Separable", "DilatedConv": "Dilated", "ResidualBasic": "Basic"}
 
 
@@ -80,6 +81,10 @@ def _block(block: Block) -> str:
         return block.name
     if isinstance(block, Cell):
         return _cell(block)
+    if isinstance(block, Branches | Chain):
+        between = " / " if isinstance(block, Branches) else ", "
+        parts = (f"{_block(fixed(part.block))} w{fixed(part.width)}" for part in block.parts)
+        return f"{type(block).__name__}[{between.join(parts)}]"
     if isinstance(block, Conv):
         return " ".join([f"Conv{_value(block.kernel)}", *_settings(block, without=("kernel",))])
     if isinstance(block, Pool):
@@ -95,7 +100,8 @@ def _head(head: Block) -> str:
             if isinstance(head, Classifier)
             else f"{head.outputs} output{'' if head.outputs == 1 else 's'}"
         )
-        return outputs if head.width is None else f"w{head.width}, {outputs}"
+        wide = [] if head.width is None else [f"w{head.width}"]
+        return ", ".join([*wide, *(f"h{features}" for features in fixed(head.hidden)), outputs])
     return _block(head)
 
 

@@ -11,7 +11,7 @@ from search_spaces.errors import BadInput
 from search_spaces.names import nearest
 from search_spaces.network import Network
 from search_spaces.serialise import load
-from search_spaces.zoo import MODELS, model
+from search_spaces.zoo import MODELS, is_model, model
 
 from .record import network_of, read_record, trial_named
 
@@ -24,7 +24,7 @@ def model_named(text: str, results: Path) -> Network:
     if mark:
         record = read_record(run, results)
         return network_of(record, trial_named(record, trial))
-    if text in MODELS:
+    if is_model(text):
         return model(text)
     if not text.endswith(FILES) and not Path(text).is_file():
         raise BadInput(
