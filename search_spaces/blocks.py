@@ -22,18 +22,19 @@ Rates = Annotated[tuple[Whole, ...], Field(min_length=1)]
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conv(Block):
-    """Convolution, norm, activation."""
+    """Convolution, norm, activation; with `bias`, the convolution has one beside the norm too."""
 
     kernel: Searchable[Amount] = 3
     groups: Searchable[Whole] = 1
     padding: Searchable[Padding] = "same"
+    bias: Searchable[bool] = False
     act: Searchable[ActivationName] = "relu"
     norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         return conv_norm_act(
             self, place.input, place.width, self.kernel,
-            stride=place.stride, groups=self.groups, padding=self.padding,
+            stride=place.stride, groups=self.groups, padding=self.padding, bias=self.bias,
         )  # fmt: skip
 
 
@@ -60,12 +61,14 @@ class MBConv(Block):
     """Inverted residual with squeeze-excite (Sandler et al. 2018; Tan & Le 2019).
 
     Expands to `expand * C_in`, filters depthwise, squeezes to `se * C_in` (0: no squeeze-excite), projects;
-    adds the input where shapes agree.
+    adds the input where shapes agree. The squeeze's own activation is `se_act`, by default `act`, and `gate`.
     """
 
     kernel: Searchable[Amount] = 3
     expand: Searchable[Ratio] = 6.0
     se: Searchable[Ratio] = 0.25
+    se_act: Searchable[ActivationName | None] = None
+    gate: Searchable[ActivationName] = "sigmoid"
     act: Searchable[ActivationName] = "silu"
     norm: Searchable[Norm] = BATCH_NORM
 
@@ -74,7 +77,9 @@ class MBConv(Block):
         hidden = scaled(x.channels, self.expand)
         y = conv_norm_act(self, x, hidden, 1, name="expand") if hidden != x.channels else x
         y = conv_norm_act(self, y, hidden, self.kernel, stride=place.stride, groups=hidden, name="depthwise")
-        y = squeeze_excite(y, scaled(x.channels, self.se), self.act) if fixed(self.se) else y
+        if fixed(self.se):
+            inner = fixed(self.se_act) or self.act
+            y = squeeze_excite(y, scaled(x.channels, self.se), inner, gate=self.gate)
         return with_residual(x, conv_norm(self, y, place.width, 1, name="project"))
 
 

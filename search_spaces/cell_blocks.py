@@ -6,11 +6,12 @@ In each `lower`, x is the input (C_in, *spatial), w the width the place demands,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .block import ActivationName, Amount, Block, Whole, fixed
 from .choice import Searchable
 from .data import register
-from .graph import BATCH_NORM, Feature, Norm, Place
+from .graph import BATCH_NORM, Feature, Norm, Place, per_axis
 from .parts import act_conv_norm, conv_norm, reduced
 
 
@@ -29,23 +30,49 @@ class ActConv(Block):
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActAxial(Block):
+    """Activation, convolution along one axis, norm, for each axis in turn from the last on: 1x7, then 7x1.
+
+    Each convolution strides along its own axis (Zoph et al. 2018).
+    """
+
+    kernel: Searchable[Amount] = 7
+    act: Searchable[ActivationName] = "relu"
+    norm: Searchable[Norm] = BATCH_NORM
+
+    def lower(self, place: Place) -> Feature:
+        y, axes = place.input, len(place.stride)
+        kernel = per_axis(fixed(self.kernel), axes)
+        for axis in reversed(range(axes)):
+            along, stride = (
+                tuple(n if i == axis else 1 for i, n in enumerate(a)) for a in (kernel, place.stride)
+            )
+            y = act_conv_norm(self, y, place.width, along, stride=stride, name=f"axis{axis}")
+        return y
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActSeparable(Block):
     """Activation, depthwise and pointwise convolution, norm, `repeats` times over; the first one strides.
 
     Twice it is the separable convolution of NASNet and DARTS, once with dilation 2 their dilated one
-    (Zoph et al. 2018; Liu et al. 2019).
+    (Zoph et al. 2018; Liu et al. 2019). `widen` says which pointwise convolution gives the place's width: the
+    last, as in DARTS, or the first, as in NASNet.
     """
 
     kernel: Searchable[Amount] = 3
     dilation: Searchable[Amount] = 1
     repeats: Searchable[Whole] = 2
+    widen: Searchable[Literal["first", "last"]] = "last"
     act: Searchable[ActivationName] = "relu"
     norm: Searchable[Norm] = BATCH_NORM
 
     def lower(self, place: Place) -> Feature:
         x, repeats = place.input, fixed(self.repeats)
+        widens = 0 if fixed(self.widen) == "first" else repeats - 1
         for i in range(repeats):
-            stride, out = (place.stride if i == 0 else 1), (place.width if i == repeats - 1 else x.channels)
+            stride, out = (place.stride if i == 0 else 1), (place.width if i >= widens else x.channels)
             y = x.act(fixed(self.act)).conv(
                 x.channels, fixed(self.kernel),
                 stride=stride, dilation=fixed(self.dilation), groups=x.channels, name="depthwise",

@@ -18,7 +18,7 @@ from .choice import Choice, Pick, Searchable
 from .data import ByKind, Data, register
 from .errors import BadSpec, Unbuildable
 from .graph import BATCH_NORM, Feature, Norm, Place, concat, total
-from .parts import act_conv_norm, reduced
+from .parts import act_conv_norm, conv_norm, reduced
 
 T = TypeVar("T")
 Index = Annotated[int, Field(ge=0, le=1024)]
@@ -34,6 +34,7 @@ class Edge(Data):
 
 EdgeTuple = Annotated[tuple[Searchable[Edge], ...], Field(min_length=1, max_length=64)]
 Edges = Annotated[EdgeTuple | Pick[Edge], ByKind()]
+Preprocess = Annotated[bool | Literal["newer"], ByKind()]
 Output = Annotated[Annotated[tuple[Index, ...], Field(min_length=1)] | Literal["loose"], ByKind()]
 
 
@@ -46,13 +47,15 @@ class Cell(Block):
     Liu et al. 2019). Where the place strides, the edges from inputs do: this is a reduction cell. `output` lists
     the values to put side by side, or says `loose`: the nodes that no edge reads. With `preprocess`, each input
     first goes through activation, 1x1 convolution and norm to the place's width; an older input that is larger
-    than the newer one is halved along two paths instead. An edge that is `Zero` is left out of its sum.
+    than the newer one is halved along two paths instead. `newer` leaves the older input as it is, where there is
+    none before the newer one: operations adapt its width themselves, the output by a 1x1 convolution and norm.
+    An edge that is `Zero` is left out of its sum.
     """
 
     nodes: Annotated[tuple[Edges, ...], Field(min_length=1, max_length=64)]
     inputs: Literal[1, 2] = 2
     output: Output = "loose"
-    preprocess: bool = True
+    preprocess: Preprocess = True
     act: Searchable[ActivationName] = "relu"
     norm: Searchable[Norm] = BATCH_NORM
 
@@ -78,6 +81,11 @@ class Cell(Block):
         for number, node in enumerate(self.nodes, start=self.inputs):
             values.append(self._node(number, resolved(node), values, place))
         outputs = [values[i] for i in self.outputs()]
+        if self.preprocess == "newer":
+            outputs = [
+                x if x.channels == place.width else conv_norm(self, x, place.width, 1, name="output")
+                for x in outputs
+            ]
         return concat(*outputs) if len(outputs) > 1 else outputs[0]
 
     def outputs(self) -> tuple[int, ...]:
@@ -95,6 +103,9 @@ class Cell(Block):
             return list(reversed(place.inputs))
         values = []
         for number, x in enumerate(reversed(place.inputs)):
+            if self.preprocess == "newer" and number < self.inputs - 1:
+                values.append(x)
+                continue
             with newest.tracer.within(f"input{number}"):
                 if x.spatial == newest.spatial:
                     values.append(act_conv_norm(self, x, place.width, 1))

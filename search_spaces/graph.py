@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .data import Data
+from .data import ByKind, Data
 from .errors import Unbuildable
 from .layers import (
     Activation,
@@ -42,7 +42,8 @@ from .layers import (
 )
 
 PerAxis = int | tuple[int, ...]
-Padding = Literal["same", "valid"]
+Beside = Annotated[int, Field(ge=0, le=2**16)]  # positions added on either side of an axis
+Padding = Annotated[Literal["same", "valid"] | Beside | tuple[Beside, ...], ByKind()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Norm(Data):
 
 
 BATCH_NORM = Norm()
+NO_NORM = Norm(kind="none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +309,16 @@ def per_axis(amount: PerAxis, axes: int) -> Axes:
 def pads(padding: Pads | Padding, kernel: Axes, dilation: Axes) -> Pads:
     """Spell out a padding: none for `valid`; with `same`, stride s gives ceil(size / s) positions.
 
-    An odd total puts the odd one after.
+    An odd total puts the odd one after. A number stands for as many positions on either side of every axis, one
+    number an axis for as many on either side of that one.
+
+    >>> pads("same", (4,), (1,)), pads(2, (3, 3), (1, 1))
+    (((1, 2),), ((2, 2), (2, 2)))
     """
-    if not isinstance(padding, str):
-        return padding
-    if padding == "valid":
-        return ((0, 0),) * len(kernel)
-    totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    return tuple((t // 2, t - t // 2) for t in totals)
+    if padding == "same":
+        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+        return tuple((t // 2, t - t // 2) for t in totals)
+    sides = 0 if isinstance(padding, str) else padding
+    if isinstance(sides, int):
+        return ((sides, sides),) * len(kernel)
+    return tuple((side, side) if isinstance(side, int) else side for side in sides)

@@ -70,18 +70,19 @@ class Network(Checked):
     conditions: tuple[Condition, ...] = field(default=(), metadata=SPACE_ONLY)
 
     def check(self) -> None:
-        """Raise `BadSpec` where a name is shared twice, used and not shared, or used inside what is shared."""
+        """Raise `BadSpec` where a name is shared twice, used and not shared, or used inside another block."""
         shared = [one.name for one in self.shared]
         used = {name for part in (self.stem, *self.stages) for name in _used(part)}
         twice = {name for name in shared if shared.count(name) > 1}
-        nested = {name for one in self.shared for name in _used(one)}
+        blocks = (block for part in (*self.stages, self.head) for block in _blocks(part))
+        nested = {name for part in (*self.shared, *blocks) for name in _used(part)}
         for wrong, what in (
             (twice, "is shared twice; give each a name of its own"),
             (
                 used - set(shared),
                 f"is used, expected one of what is shared: {', '.join(shared) or 'nothing'}",
             ),
-            (nested, "is used inside a shared block, expected a block; write it out there"),
+            (nested, "is used inside another block, expected in a stage; write the block out there"),
         ):
             if wrong:
                 raise BadSpec(f"shared: {min(wrong)!r} {what}")
@@ -194,6 +195,11 @@ def placed(network: Network) -> Iterator[tuple[str, Block, int, Amount, str | No
 def _used(part: object) -> Iterator[str]:
     """Yield the names that a part of a network uses."""
     return (node.name for _, node in nodes(part) if isinstance(node, Use))
+
+
+def _blocks(part: object) -> Iterator[Block]:
+    """Yield the blocks of a part of a network that are written out."""
+    return (node for _, node in nodes(part) if isinstance(node, Block) and not isinstance(node, Use))
 
 
 def _moved(value: int, places: list[int], offset: int) -> int:

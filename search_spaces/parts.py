@@ -33,9 +33,10 @@ def conv_norm(
     dilation: Searchable[Amount] = 1,
     groups: Searchable[int] = 1,
     padding: Searchable[Padding] = "same",
+    bias: Searchable[bool] = False,
     name: str = "conv",
 ) -> Feature:
-    """Convolve and normalise; the convolution has a bias only where no norm follows."""
+    """Convolve and normalise; without `bias`, the convolution has one only where no norm follows."""
     norm = fixed(block.norm)
     y = x.conv(
         out,
@@ -44,7 +45,7 @@ def conv_norm(
         dilation=fixed(dilation),
         groups=fixed(groups),
         padding=fixed(padding),
-        bias=norm.kind == "none",
+        bias=fixed(bias) or norm.kind == "none",
         name=name,
     )
     return y.norm(norm, name=f"{name}_norm")
@@ -60,12 +61,14 @@ def conv_norm_act(
     dilation: Searchable[Amount] = 1,
     groups: Searchable[int] = 1,
     padding: Searchable[Padding] = "same",
+    bias: Searchable[bool] = False,
     name: str = "conv",
 ) -> Feature:
     """Convolve, normalise, activate."""
     y = conv_norm(
-        block, x, out, kernel, stride=stride, dilation=dilation, groups=groups, padding=padding, name=name
-    )
+        block, x, out, kernel,
+        stride=stride, dilation=dilation, groups=groups, padding=padding, bias=bias, name=name,
+    )  # fmt: skip
     return y.act(fixed(block.act), name=f"{name}_act")
 
 
@@ -101,11 +104,13 @@ def reduced(block: Activated, x: Feature, out: int, stride: Amount, *, name: str
     return concat(*paths, name=f"{name}_concat").norm(norm, name=f"{name}_norm")
 
 
-def squeeze_excite(x: Feature, squeezed: int, act: Searchable[str], *, gate: str = "sigmoid") -> Feature:
+def squeeze_excite(
+    x: Feature, squeezed: int, act: Searchable[str], *, gate: Searchable[str] = "sigmoid"
+) -> Feature:
     """Weigh each channel by what the whole map holds (Hu et al. 2018)."""
     y = x.adaptive_pool(name="se_pool")
     y = y.conv(squeezed, bias=True, name="se_reduce").act(fixed(act), name="se_act")
-    return x * y.conv(x.channels, bias=True, name="se_expand").act(gate, name="se_gate")
+    return x * y.conv(x.channels, bias=True, name="se_expand").act(fixed(gate), name="se_gate")
 
 
 def with_residual(x: Feature, y: Feature) -> Feature:
@@ -126,12 +131,16 @@ def pooled_scores(
     outputs: Searchable[int],
     *,
     width: Searchable[int | None],
+    hidden: Searchable[tuple[int, ...]],
     dropout: Searchable[float],
 ) -> Feature:
-    """Widen where asked, pool over all positions, drop, and weigh densely."""
+    """Widen where asked, pool over all positions, pass hidden dense layers, drop, and weigh densely."""
     x, wide = place.input, fixed(width)
     x = x if wide is None else conv_norm_act(block, x, wide, 1, name="widen")
-    return x.adaptive_pool().flatten().dropout(fixed(dropout)).linear(fixed(outputs))
+    x = x.adaptive_pool().flatten()
+    for features in fixed(hidden):
+        x = x.linear(features, name="hidden").act(fixed(block.act), name="hidden_act")
+    return x.dropout(fixed(dropout)).linear(fixed(outputs))
 
 
 def scaled(channels: int, ratio: Searchable[float]) -> int:

@@ -5,11 +5,13 @@ from dataclasses import MISSING, fields
 from search_spaces import (
     ActSeparable,
     Block,
+    Chain,
     Classifier,
     Conv,
     Edge,
     Network,
     Norm,
+    Part,
     Pool,
     Shared,
     Skip,
@@ -22,6 +24,14 @@ from search_spaces.data import REGISTER
 REQUIRED: dict[str, dict[str, object]] = {  # values for fields without a default
     "Merge": {"tap": "stem"},
     "Use": {"name": "shared"},
+    "Chain": {"parts": (Part(block=Conv(kernel=1), width=2), Part(block=Pool(), width=4))},
+    "Branches": {
+        "parts": (
+            Part(block=Conv(kernel=1), width=3),
+            Part(block=Chain(parts=(Part(block=Conv(), width=2), Part(block=Conv(), width=4))), width=4),
+            Part(block=Pool(), width=1),
+        )
+    },
     "Cell": {
         "nodes": (
             (Edge(source=0, op=Skip()), Edge(source=1, op=ActSeparable())),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..blocks import Conv, Pool
-from ..graph import Norm
+from ..graph import NO_NORM
 from ..heads import DenseClassifier
 from ..network import Network, Stage
-
-PLAIN = Norm(kind="none")
 
 
 def lenet5() -> Network:
@@ -18,8 +16,8 @@ def lenet5() -> Network:
     return Network(
         input=(1, 28, 28),
         stages=(
-            Stage(blocks=(Conv(kernel=5, act="tanh", norm=PLAIN), pool), width=6),
-            Stage(blocks=(Conv(kernel=5, padding="valid", act="tanh", norm=PLAIN), pool), width=16),
+            Stage(blocks=(Conv(kernel=5, act="tanh", norm=NO_NORM), pool), width=6),
+            Stage(blocks=(Conv(kernel=5, padding="valid", act="tanh", norm=NO_NORM), pool), width=16),
         ),
         head=DenseClassifier(classes=10, hidden=(120, 84), act="tanh"),
     )

@@ -56,13 +56,13 @@ def net(*blocks, repeat=None, width=8, size=32, stride=1):
 
 
 def refusal(act):
-    """Return the message of the `BadInput` that `act` raises, the quickest of three times within 100 ms."""
+    """Return the message of the `BadInput` that `act` raises, at best within 100 ms of processor time."""
     times, messages = [], set()
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(BadInput) as caught:
             act()
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
         messages.add(str(caught.value))
     assert min(times) < QUICK_SECONDS
     assert len(messages) == 1
@@ -185,7 +185,7 @@ def test_a_file_of_another_kind_is_refused(text, problem):
         ("kernel: 3", "kernel: [3, x]", IN_BLOCK + ".kernel[1]: got 'x', expected a whole number"),
         ("kernel: 3", "kernle: 3",
          IN_BLOCK + ".kernle: unknown field; the fields of Conv are kernel, groups, padding, "
-         "act, norm; did you mean 'kernel'?"),
+         "bias, act, norm; did you mean 'kernel'?"),
         ("kernel: 3", "act: rleu", IN_BLOCK + ".act: got 'rleu', expected one of relu, "),
         ("type: Conv", "type: Cnv", IN_BLOCK + ": got type 'Cnv', expected one of "),
         ("type: Conv", "type: 7", IN_BLOCK + ": got type 7, expected one of "),

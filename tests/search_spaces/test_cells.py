@@ -236,8 +236,16 @@ def test_names_of_shared_blocks_are_checked() -> None:
         network(one, use="b")
     with pytest.raises(BadSpec, match="'a' is shared twice"):
         network(one, one)
-    with pytest.raises(BadSpec, match="'b' is used inside a shared block"):
+    with pytest.raises(BadSpec, match="'b' is used inside another block"):
         network(Shared(name="a", block=Use(name="b")), Shared(name="b", block=Identity()))
+    inside = Cell(nodes=((Edge(source=0, op=Use(name="a")),),))
+    with pytest.raises(BadSpec, match="'a' is used inside another block"):
+        Network(
+            input=(1, 4, 4),
+            stages=(Stage(blocks=(Choice(Conv(), inside), Use(name="a")), width=2),),
+            head=Classifier(classes=2),
+            shared=(one,),
+        )
     with pytest.raises(Unbuildable, match="outside a network"):
         block_graph(Use(name="a"), ((1, 4, 4),), 2, 1)
     with pytest.raises(BadSpec, match="'b' is used"):
