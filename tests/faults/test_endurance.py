@@ -30,11 +30,11 @@ def check_flat(lives: list[Life]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads what a process holds from /proc")
-def test_six_hundred_trials_with_kills_leave_descriptors_threads_and_memory_flat(tmp_path: Path) -> None:
-    lives = endure(tmp_path / "run", trials=600, every=200)
+def test_two_hundred_trials_and_a_kill_leave_descriptors_threads_and_memory_flat(tmp_path: Path) -> None:
+    lives = endure(tmp_path / "run", trials=200, every=100)
     check_flat(lives)
-    assert [life.told for life in lives] == [200, 400, 600]
-    assert len(history_of(read(tmp_path / "run")).told) >= 600
+    assert [life.told for life in lives] == [100, 200]
+    assert len(history_of(read(tmp_path / "run")).told) == 200
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from nas.history import History, history_of
 from nas.journal import JOURNAL, read
 from nas.proposal import Kind, Status
@@ -51,6 +53,7 @@ def test_a_killed_worker_costs_one_attempt_and_nothing_else(tmp_path: Path) -> N
     assert len(found.told) == len(set(found.told)) == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_within_five_seconds_and_resume_finishes_the_run(tmp_path: Path) -> None:
     search = command(tmp_path, "search", "--name", "run", *TINY, "epochs=10")
     until(lambda: len(history(tmp_path).told) >= 1, search)
