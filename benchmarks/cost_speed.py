@@ -28,7 +28,7 @@ import torch
 from machine import machine
 
 from scaling.cost import block_cost, cost
-from scaling.trace import fvcore_macs
+from scaling.trace import by_fvcore
 from search_spaces import Network, sample
 from search_spaces.modules import build
 from search_spaces.network import block_graph
@@ -98,9 +98,9 @@ def ratio(network: Network) -> tuple[float, float]:
     """Return the seconds that `cost` and that fvcore take on one network, once they are found to agree."""
     module = build(network)
     shape = tuple(int(n) for n in network.input if isinstance(n, int))
-    if (counted := fvcore_macs(module, shape)) != cost(network).macs:
+    if (counted := by_fvcore(module, shape).macs) != cost(network).macs:
         raise SystemExit(f"cost gives {cost(network).macs:,} multiply-adds, fvcore {counted:,}: {network}")
-    return seconds(lambda: cost(network), FAST_RUNS), seconds(lambda: fvcore_macs(module, shape), 3)
+    return seconds(lambda: cost(network), FAST_RUNS), seconds(lambda: by_fvcore(module, shape), 3)
 
 
 def seconds(work: Callable[[], object], runs: int) -> float:

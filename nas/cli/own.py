@@ -25,12 +25,15 @@ def names_own(text: str) -> bool:
 def own_model(text: str) -> Network | nn.Module:
     """Return the `torch.nn.Module` or `Network` that `module:attribute` is, or makes when called with nothing.
 
-    `BadInput` where there is none. What the user's own code raises is left as it is.
+    `BadInput` where there is none, or where the user's own code raises instead of making one.
     """
     from torch import nn  # takes seconds
 
     found = _found(text)
-    made = found() if callable(found) and not isinstance(found, nn.Module) else found
+    try:
+        made = found() if callable(found) and not isinstance(found, nn.Module) else found
+    except Exception as error:
+        raise BadInput(f"{text}: {_raised(error)}, called without arguments; --debug shows where") from error
     if not isinstance(made, Network | nn.Module):
         raise BadInput(
             f"{text}: got a {type(made).__name__}, expected a torch.nn.Module, or a function or class that makes "
@@ -47,6 +50,8 @@ def _found(text: str) -> Callable[[], object] | object:
         raise BadInput(
             f"model: got {text!r} and {error}, expected module:attribute; is it in this folder, or on PYTHONPATH?"
         ) from error
+    except Exception as error:
+        raise BadInput(f"{name}: {_raised(error)} while it was imported; --debug shows where") from error
     found: object = module
     for attribute in path.split("."):
         if not hasattr(found, attribute):
@@ -54,3 +59,7 @@ def _found(text: str) -> Callable[[], object] | object:
             raise BadInput(f"{text}: there is no {attribute!r} in it{nearest(attribute, public)}")
         found = getattr(found, attribute)
     return found
+
+
+def _raised(error: Exception) -> str:
+    return f"raised {type(error).__name__}: {' '.join(str(error).split())}"

@@ -2,130 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.text import Text
 
-from scaling.cost import LayerCost, cost, layer_costs
-from search_spaces.block import fixed
-from search_spaces.network import Network, lower
-from search_spaces.receptive import receptive_fields
-from search_spaces.serialise import key
+from search_spaces.network import Network
 
-from ..analysis.metrics import engineering, shown
-from .describe import describe
+from .cost_report import report
+from .costs import By, Profile, Row, profile_module, profile_network
 from .model import model_named, shape_from, with_input
 from .options import RESULTS, AsJson, Results
-from .show import QUIET, Json, emit, facts, many, say, table
+from .own import names_own, own_model
+from .show import Json, emit, say, short_path
 
-METRICS = ("params", "macs", "activations", "peak_bytes")
-Row = tuple[LayerCost, tuple[int, ...]]  # with its receptive field, one number an axis
+if TYPE_CHECKING:
+    from scaling.trace import Witness
+
+MANY = 80  # layers that are still read one by one
 
 
 def profile(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A published network, a spec file, RUN#best or RUN#key.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A published network, a spec file, RUN#best or RUN#key, or your own module:attribute.",
+        ),
     ],
     shape: Annotated[
-        str | None, typer.Option("--input", metavar="C,H,W", help="Another input, such as 3,192,192.")
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="C,H,W",
+            help="Another input, such as 3,192,192; a module of your own needs one.",
+        ),
     ] = None,
-    by: Annotated[Literal["layer", "block"], typer.Option(help="One row a layer, or one a block.")] = "layer",
+    by: Annotated[
+        By | None,
+        typer.Option(
+            help=f"One row a layer, a block or a stage; without it, layers where they are {MANY} or fewer, else blocks."
+        ),
+    ] = None,
+    witness: Annotated[
+        bool,
+        typer.Option(
+            "--witness", help="Count the built network by fvcore and torch's FlopCounterMode as well."
+        ),
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw MACs, activations and parameters as .png, .svg or .pdf."),
+    ] = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> int:
-    """Show what each layer of a model costs: output shape, parameters, MACs, receptive field.
+    """Show what each layer of a model costs: output shape, parameters, MACs, activations, receptive field.
 
-    MACs are multiply-adds of convolutions and dense layers, for one example; parameters are numbers learnt.
+    MACs are multiply-adds of convolutions and dense layers, for one example; parameters are numbers learnt;
+    activations are what convolutions and dense layers put out. A module of your own is counted as it runs.
 
-    nas profile efficientnet_b0
+    nas profile efficientnet_b0 --plot b0.png
     nas profile digits-mixed-1#best --input 1,16,16 --by block
+    nas profile mynets:Small --input 3,96,96
     """
-    network = with_input(model_named(model, Path(results)), shape_from(shape))
-    rows = list(zip(layer_costs(network), receptive_fields(lower(network)), strict=True))
+    found = _profiled(model, shape_from(shape), results, ask=witness)
+    if plot is not None:
+        _draw(found, by or "stage", plot)
     if as_json:
-        emit(document(model, network, rows))
+        emit(document(found, plot))
     else:
-        say(*report(model, network, rows if by == "layer" else in_blocks(rows)))
+        say(*report(found, by or ("layer" if len(found.layers) <= MANY else "block")))
+        say(*([] if plot is None else ["", short_path(plot)]))
     return 0
 
 
-def document(model: str, network: Network, rows: Sequence[Row]) -> dict[str, Json]:
+def document(found: Profile, plot: Path | None) -> dict[str, Json]:
     """Return the JSON of `nas profile`; docs/cli.md documents it."""
     return {
-        "model": model,
-        "key": key(network),
-        "input": [fixed(size) for size in network.input],
-        **asdict(cost(network)),
-        "layers": [
-            {**asdict(layer), "shape": list(layer.shape), "receptive_field": list(f)} for layer, f in rows
-        ],
+        "model": found.model,
+        "key": found.key,
+        "input": list(found.input),
+        "params": found.params,
+        "macs": found.macs,
+        "activations": found.activations,
+        "peak_bytes": found.peak_bytes,
+        "stages": [_row(stage) for stage in found.rows("stage")],
+        "layers": [_row(layer) for layer in found.layers],
+        "witnesses": None if found.witnesses is None else [_said(one) for one in found.witnesses],
+        "idle": list(found.idle),
+        "files": [] if plot is None else [str(plot)],
     }
 
 
-def report(model: str, network: Network, rows: Sequence[Row]) -> Iterator[RenderableType]:
-    """Yield what people see: the layers, then the totals."""
-    total = cost(network)
-    yield Text.assemble((model, "bold"), ("  " + describe(network), QUIET))
-    yield Text()
-    heads = ("name", "layer", "output", "parameters", "MACs", "share", "sees")
-    yield table(heads, (_cells(layer, field, total.macs) for layer, field in rows), left=("name", "layer"))
-    yield Text()
-    yield facts(
-        [
-            ("input", _times([fixed(size) for size in network.input])),
-            ("parameters", f"{total.params:,}"),
-            ("MACs", f"{total.macs:,}"),
-            ("activations", f"{total.activations:,}"),
-            ("peak memory", f"{shown('peak_bytes', total.peak_bytes)} of maps, for one example in float32"),
-        ]
-    )
+def _profiled(text: str, shape: tuple[int, ...] | None, results: Path, *, ask: bool) -> Profile:
+    model = own_model(text) if names_own(text) else model_named(text, Path(results))
+    if isinstance(model, Network):
+        return profile_network(text, with_input(model, shape), ask=ask)
+    from scaling.room import shape_of
+
+    return profile_module(text, model, shape_of(text, model, shape))
 
 
-def in_blocks(rows: Sequence[Row]) -> list[Row]:
-    """Add up the layers of each block; a block's output and view are those of its last layer."""
-    return [_added(list(group)) for _, group in groupby(rows, key=lambda row: _block_of(row[0].name))]
+def _draw(found: Profile, by: By, path: Path) -> None:
+    from ..analysis.bars import Bar, plot_bars  # loads matplotlib
+
+    rows: Sequence[Row] = [row for row in found.rows(by) if row.params or row.macs]
+    bars = [Bar(name=r.name, macs=r.macs, activations=r.activations, params=r.params) for r in rows]
+    plot_bars(bars, path, title=f"{found.model} at {'x'.join(map(str, found.input))}")
 
 
-def _added(rows: Sequence[Row]) -> Row:
-    last, field = rows[-1]
-    layers = [layer for layer, _ in rows]
-    return (
-        LayerCost(
-            name=_block_of(last.name),
-            layer=many(len(rows), "layer"),
-            shape=last.shape,
-            params=sum(layer.params for layer in layers),
-            macs=sum(layer.macs for layer in layers),
-            activations=sum(layer.activations for layer in layers),
-        ),
-        field,
-    )
+def _row(row: Row) -> dict[str, Json]:
+    view = list(row.receptive_field) or None
+    return {**asdict(row), "shape": list(row.shape), "receptive_field": view}
 
 
-def _block_of(name: str) -> str:
-    parts = name.split(".")
-    return "head" if parts[0] == "head" else ".".join(parts[: parts.index("blocks") + 2])
-
-
-def _cells(layer: LayerCost, field: tuple[int, ...], all_macs: int) -> list[Text]:
-    style = "" if layer.params or layer.macs else QUIET
-    share = f"{100 * layer.macs / all_macs:.1f} %" if layer.macs else ""
-    cells = [
-        layer.name, layer.layer, _times(layer.shape), _count(layer.params), _count(layer.macs), share,
-        _times(field) if len(set(field)) > 1 else str(field[0]),
-    ]  # fmt: skip
-    return [Text(cell, style) for cell in cells]
-
-
-def _count(number: int) -> str:
-    return engineering(number, digits=3) if number else ""
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
+def _said(one: Witness) -> dict[str, Json]:
+    return {
+        "witness": one.name,
+        "macs": None if one.failure else one.macs,
+        "operators": dict(one.operators),
+        "beyond": dict(one.beyond),
+        "unknown": dict(one.unknown),
+        "doubtful": list(one.doubtful),
+        "uncalled": list(one.uncalled),
+        "failure": one.failure,
+    }
