@@ -38,7 +38,9 @@ def main() -> int:
     classes, classing = timed(lambda: [equivalence(member) for member in members])
     rows = [table.rows[encode(table.space, member)] for member in members]
     params, macs, iso = (table.place(name) for name in ("params_cifar10", "macs_cifar10", "iso_class"))
-    equal = sum((own.params, own.macs) == (row[params], row[macs]) for own, row in zip(costs, rows, strict=True))
+    equal = sum(
+        (own.params, own.macs) == (row[params], row[macs]) for own, row in zip(costs, rows, strict=True)
+    )
     pairs = {(ours, row[iso]) for ours, row in zip(classes, rows, strict=True)}
     result = {
         "command": "python benchmarks/nasbench201_cells.py",

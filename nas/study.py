@@ -165,7 +165,11 @@ class Study:
         return None
 
     def _next_final(self) -> Asked | None:
-        if not self.plan.final or self.history.waits_for(Kind.TRAIN, Kind.CONFIRM) or self.history.of(Kind.FINAL):
+        if (
+            not self.plan.final
+            or self.history.waits_for(Kind.TRAIN, Kind.CONFIRM)
+            or self.history.of(Kind.FINAL)
+        ):
             return None
         best = self.best
         if best is None:

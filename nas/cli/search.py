@@ -86,7 +86,11 @@ def _config(config_file: str | None, overrides: Sequence[str]) -> StudyConfig:
 def _for_other_data(overrides: Sequence[str]) -> list[str]:
     """Drop the example's limit, which is meant for 8x8 digits, where other data comes without limits."""
     given = {text.partition("=")[0].strip() for text in overrides}
-    return [*overrides, "limits=[]"] if given & {"data", "data.source"} and "limits" not in given else [*overrides]
+    return (
+        [*overrides, "limits=[]"]
+        if given & {"data", "data.source"} and "limits" not in given
+        else [*overrides]
+    )
 
 
 def _example() -> str:
