@@ -62,5 +62,6 @@ def engineering(value: float, *, digits: int) -> str:
     rounded = float(f"{value:.{digits - 1}e}")
     for scale, prefix in _PREFIXES:
         if scale <= abs(rounded) < 1e18:
-            return f"{rounded / scale:.{digits}g}".replace("e+02", "00") + prefix
+            text = f"{rounded / scale:.{digits}g}"
+            return (f"{float(text):.0f}" if "e" in text else text) + prefix
     return f"{rounded:.{digits}g}"

@@ -20,6 +20,8 @@ from search_spaces.moves import keeps_conditions
 
 STRATEGIES = [kind for kind in REGISTER[StrategyConfig].values() if kind.__module__.startswith("nas.")]
 
+QUICK = ("tiny", "tied", "mixed", "darts")  # the other spaces are slow tests
+
 
 def config(kind: type[StrategyConfig]) -> StrategyConfig:
     return Evolution(population=6, contestants=3) if kind is Evolution else kind()
@@ -30,7 +32,9 @@ def strategy(request: pytest.FixtureRequest) -> StrategyConfig:
     return config(request.param)
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SPACES]
+)
 @pytest.mark.parametrize("objectives", [ACCURACY, TWO], ids=["one", "two"])
 def test_it_never_leaves_the_space_or_the_limits_nor_repeats_itself(
     strategy: StrategyConfig, name: str, objectives: tuple[object, ...], tmp_path: Path

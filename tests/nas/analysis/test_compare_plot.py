@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -335,6 +335,7 @@ def test_large_numbers_have_prefixes(value, text):
     assert engineering(value, digits=3) == text
 
 
+@example(105_001.0, 2)
 @given(st.floats(min_value=1e-6, max_value=1e17), st.integers(1, 8))
 def test_a_prefixed_number_is_right_to_its_digits(value, digits):
     text = engineering(value, digits=digits)
