@@ -21,7 +21,20 @@ from pathlib import Path
 import rivals
 from machine import machine
 
-from nas.bench import BASELINE, PROTOCOLS, Bench, Entrant, Ground, Runs, Table, Task, bundled, play, rows
+from nas.bench import (
+    BASELINE,
+    PROTOCOLS,
+    STANDARD,
+    Bench,
+    Entrant,
+    Ground,
+    Runs,
+    Table,
+    Task,
+    bundled,
+    play,
+    rows,
+)
 from nas.bench.files import write_pictures
 from nas.bench.scores import TEST
 from nas.config import read_config
@@ -31,7 +44,7 @@ from nas.strategies import Scope, Strategy, StrategyConfig, Told
 from search_spaces.moves import enumerate_members
 
 HOME = Path(__file__).parent.parent
-TASKS = tuple(task for tasks in PROTOCOLS.values() for task in tasks)
+TASKS = tuple(task for name in STANDARD for task in PROTOCOLS[name])
 OURS = (BASELINE, "evolution", "local_search", "bayesian")
 RIVALS: dict[str, StrategyConfig] = {
     "optuna TPE": rivals.OptunaTpe(),

@@ -23,6 +23,7 @@ from search_spaces.network import Network
 from search_spaces.serialise import from_data, parse, read_text, to_data
 
 from .data import DataSpec
+from .latency import Latency
 from .recipe import Recipe
 from .strategies import Evolution, StrategyConfig
 
@@ -74,6 +75,9 @@ class StudyConfig(Data):
     strategy: StrategyConfig = field(default_factory=Evolution)
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("validation_accuracy:max",)
     limits: tuple[str, ...] = ()  # such as "macs <= 5M"
+    latency: Annotated[Latency | None, ByKind()] = (
+        None  # what latency_ms is, in limits, objectives and reports
+    )
     recipe: Recipe = Recipe()
     epochs: Whole = 20  # of every trial
     trials: Whole = 50  # before confirmation

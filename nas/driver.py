@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
 from .execution.base import Ended, Executor, Report
 from .history import Trial
+from .measured import StopAsked
 from .study import Study
 
 PAUSE_SECONDS = 0.5
@@ -34,14 +35,17 @@ class StopSign:
 def drive(study: Study, executor: Executor, *, watch: Watch, stop: StopSign) -> Ending:
     """Run a study to its end, or until `stop` is raised; the executor is closed either way."""
     stop.interrupt = executor.interrupt
+    study.measuring.stopping = lambda: stop.raised
     try:
-        while not stop.raised:
-            _fill(study, executor, watch, stop)
-            if study.finished:
-                study.end("finished")
-                return "finished"
-            for happened in executor.wait(PAUSE_SECONDS):
-                _record(study, happened, watch)
+        with suppress(StopAsked):
+            while not stop.raised:
+                _fill(study, executor, watch, stop)
+                if study.finished:
+                    study.measure_winner()
+                    study.end("finished")
+                    return "finished"
+                for happened in executor.wait(PAUSE_SECONDS):
+                    _record(study, happened, watch)
         study.end("interrupted")
         return "interrupted"
     finally:

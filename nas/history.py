@@ -5,17 +5,21 @@ Driver, `nas status` and `nas compare` all see a study through this. Loads neith
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from scaling.constraints import bound_broken, excess
 from search_spaces.errors import StorageError
 from search_spaces.serialise import Json
 
 from .journal import Event
+from .measured import Measurement, measured_from
 from .proposal import Identity, Kind, Outcome, Status
 
 BUILDABLE = "buildable"  # a rejection's metric: 0 of 1, for layers that do not fit the input
+MEASURED = "measured"  # likewise, for those that were left out because enough others had been measured
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +73,14 @@ class History:
     told: list[int] = field(default_factory=list)  # numbers, in the order told
     ledger: list[Rejection] = field(default_factory=list)
     rejected: int = 0
+    turned_away: Counter[str] = field(default_factory=Counter)  # by the limit that was broken first
+    walked: int = 0  # members that the last search within the limits came by, beside those drawn
+    nearest: tuple[str, tuple[Rejection, ...]] | None = (
+        None  # its closest miss: a key, and all that it breaks
+    )
     carried: dict[Identity, Outcome] = field(default_factory=dict)  # told to the run this one is a fork of
+    measured: dict[tuple[str, str], Measurement] = field(default_factory=dict)  # by key and metric
+    winners: dict[tuple[str, str], Measurement] = field(default_factory=dict)  # measured at the end
     exhausted: bool = False
     ended: bool = False
     amended: dict[str, Json] = field(default_factory=dict)
@@ -101,6 +112,18 @@ class Rejection:
     value: float
     bound: float
 
+    @property
+    def limit(self) -> str:
+        """The limit in words: `macs <= 5M`, or `buildable`, or `measured`."""
+        if self.metric in (BUILDABLE, MEASURED):
+            return self.metric
+        return str(bound_broken(self.metric, self.value, self.bound))
+
+    @property
+    def excess(self) -> float:
+        """By which part of the bound the value misses it."""
+        return excess(self.value, self.bound)
+
 
 def history_of(events: Iterable[Event]) -> History:
     """Fold a journal's events."""
@@ -110,8 +133,8 @@ def history_of(events: Iterable[Event]) -> History:
     return history
 
 
-def ask_payload(trial: Trial, rejections: list[Rejection]) -> dict[str, Json]:
-    """Return the journal's record of a proposal; `_asked` reads it."""
+def ask_payload(trial: Trial, ledger: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the journal's record of a proposal, with that of what was turned away before it; `_asked` reads it."""
     who = trial.identity
     payload: dict[str, Json] = {
         "number": trial.number, "kind": trial.kind.value, "code": list(trial.code), "key": who.key,
@@ -120,14 +143,7 @@ def ask_payload(trial: Trial, rejections: list[Rejection]) -> dict[str, Json]:
     }  # fmt: skip
     if trial.parent is not None:
         payload["parent"] = trial.parent
-    if rejections:
-        payload["ledger"] = ledger(rejections)
-    return payload
-
-
-def ledger(rejections: list[Rejection]) -> list[Json]:
-    """Return the journal's record of what the limits turned away."""
-    return [[r.key, r.metric, r.value, r.bound] for r in rejections]
+    return payload | dict(ledger)
 
 
 def carry_payload(trial: Trial, run: str) -> dict[str, Json]:
@@ -173,7 +189,10 @@ def _asked(history: History, event: Event) -> None:
 def _rejected(history: History, said: Mapping[str, object], *, before: int) -> None:
     history.rejected += cast(int, said["rejected"])
     ledger = cast("list[tuple[str, str, float, float]]", said.get("ledger", []))
-    history.ledger += [Rejection(before, *entry) for entry in ledger]
+    entries = [Rejection(before, *entry) for entry in ledger]
+    history.ledger += entries
+    counts = cast("dict[str, int] | None", said.get("turned_away"))  # where more were than are kept
+    history.turned_away.update(counts or [entry.limit for entry in entries])
 
 
 def _carried(history: History, event: Event) -> None:
@@ -184,6 +203,11 @@ def _carried(history: History, event: Event) -> None:
         note=f"not trained again: made by the run {said['run']}",
         seconds=cast(float, said["seconds"]),
     )
+
+
+def _measured(history: History, event: Event) -> None:
+    found = measured_from(event.payload)
+    (history.winners if found.winner else history.measured)[found.key, found.metric] = found
 
 
 def _identity(said: Mapping[str, Json]) -> Identity:
@@ -237,6 +261,12 @@ def _started(history: History, event: Event) -> None:
 def _exhausted(history: History, event: Event) -> None:
     history.exhausted = True
     _rejected(history, event.payload, before=len(history.trials))
+    history.walked = cast(int, event.payload.get("walked", 0))
+    nearest = cast("dict[str, object] | None", event.payload.get("nearest"))
+    if nearest is not None:
+        name = cast(str, nearest["key"])
+        breaks = cast("list[tuple[str, float, float]]", nearest["breaks"])
+        history.nearest = name, tuple(Rejection(len(history.trials), name, *one) for one in breaks)
 
 
 def _ended(history: History, event: Event) -> None:
@@ -249,5 +279,5 @@ def _ignore(history: History, event: Event) -> None:
 
 _FOLDS = {
     "header": _header, "start": _started, "ask": _asked, "tell": _told, "carry": _carried, "retry": _retried,
-    "report": _reported, "exhausted": _exhausted, "end": _ended,
+    "report": _reported, "measured": _measured, "exhausted": _exhausted, "end": _ended,
 }  # fmt: skip

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
-from scaling.constraints import METRICS, parse_limit, prove_feasible, refuse_contradictions
+from scaling.constraints import parse_limit, prove_feasible, refuse_contradictions
+from scaling.providers import ANALYTIC, Provider, check_known, provided, who_knows
 from search_spaces.choice import Choice
 from search_spaces.errors import ArchscaleError, BadInput, StorageError
 from search_spaces.heads import Classifier, DenseClassifier, Regressor
@@ -26,6 +27,7 @@ from .execution.local import LocalWorkers
 from .execution.machine import check_workers
 from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
+from .latency import LATENCY, Latencies, Latency, described_latencies, latencies_of, refuse_changed
 from .plan import Plan
 from .recipe import Candidate
 from .storage import check_name, inside
@@ -45,20 +47,21 @@ def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) ->
             f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
         )
     check_workers(config.execution.workers, config.execution.threads)
-    data = _table_of(config.table) if config.table else describe_data(config)
+    data = data_of(config)
     if not data["test"]:
         raise BadInput(
             f"data.test: got {config.data.test:g}, expected a share above 0: the winner of a search is tested, once"
         )
     space = space_of(config, data)
-    plan = plan_of(config, space)
-    _check_metrics(plan, _scores(config, space, data))
+    plan = plan_of(config, space, providers=providers_of(config, space))
+    _check_metrics(plan, config, data)
     if plan.limits:
         refuse_contradictions(plan.limits)
-        prove_feasible(space, plan.limits)
+        prove_feasible(space, plan.limits, providers=plan.providers)
     folder = inside(results, check_name(name or _free_name(config, results)))
     header: dict[str, Json] = {
         "config": to_data(config), "space": to_data(space), "data": dict(data), "versions": _versions(),
+        **described_latencies(latencies_in(plan)),
     }  # fmt: skip
     with _closed_if_raising(Journal.create(folder, header)) as journal:
         return Study(plan, journal), folder
@@ -69,7 +72,9 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyCon
     with _closed_if_raising(Journal.open(folder)) as journal:
         config, space, amended = settings(journal.events, overrides)
         check_workers(config.execution.workers, config.execution.threads)
-        return Study(plan_of(config, space), journal, amended=amended), config
+        plan = plan_of(config, space, providers=providers_of(config, space))
+        refuse_changed(latencies_in(plan), journal.header)
+        return Study(plan, journal, amended=amended), config
 
 
 def fork(
@@ -137,13 +142,15 @@ def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]
     )
 
 
-def plan_of(config: StudyConfig, space: Network) -> Plan:
-    """Return what the study itself needs of a config."""
+def plan_of(config: StudyConfig, space: Network, *, providers: tuple[Provider, ...] = (ANALYTIC,)) -> Plan:
+    """Return what the study itself needs of a config; who only reads what happened needs no more providers."""
     return Plan(
         space=Candidate(network=space, recipe=config.recipe),
         strategy=config.strategy,
         objectives=tuple(Objective.parse(text) for text in config.objectives),
         limits=tuple(parse_limit(text) for text in config.limits),
+        providers=providers,
+        most_measured=(config.latency or Latency()).most,
         epochs=config.epochs,
         trials=config.trials,
         minutes=config.minutes,
@@ -154,6 +161,30 @@ def plan_of(config: StudyConfig, space: Network) -> Plan:
         seed=config.seed,
         twins=config.twins,
     )
+
+
+def providers_of(config: StudyConfig, space: Network) -> tuple[Provider, ...]:
+    """Return who knows what limits may be on: a study's table, if it has one, then the formulas, then the device."""
+    known: tuple[Provider, ...] = (ANALYTIC,)
+    if config.table:
+        from .lookup import columns_for
+
+        known = columns_for(config.table, space), ANALYTIC
+    metrics = [parse_limit(text).metric for text in config.limits]
+    metrics += [Objective.parse(text).metric for text in config.objectives]
+    if config.latency is None and (LATENCY not in metrics or who_knows(LATENCY, known) is not None):
+        return known
+    return (*known, latencies_of(config.latency or Latency(), space))
+
+
+def latencies_in(plan: Plan) -> Latencies | None:
+    """Return who knows latencies in a study, if anybody does."""
+    return next((one for one in plan.providers if isinstance(one, Latencies)), None)
+
+
+def data_of(config: StudyConfig) -> dict[str, Json]:
+    """Describe a study's data, or its table in place of data."""
+    return _table_of(config.table) if config.table else describe_data(config)
 
 
 def describe_data(config: StudyConfig) -> dict[str, Json]:
@@ -224,27 +255,17 @@ def _table_of(table: str) -> dict[str, Json]:
     return described(table)
 
 
-def _scores(config: StudyConfig, space: Network, data: Mapping[str, Json]) -> Sequence[str]:
-    """Return what every trial that is done has; a table is read for it, so that a bad one is refused at once."""
-    if not config.table:
-        return SCORES[cast(str, data["task"])]
-    from .lookup import table_for
-
-    return table_for(config.table, space).columns
-
-
-def _check_metrics(plan: Plan, scores: Sequence[str]) -> None:
+def _check_metrics(plan: Plan, config: StudyConfig, data: Mapping[str, Json]) -> None:
     """Refuse an objective that no trial would have, and a limit that nothing would be held against."""
+    scores = plan.providers[0].metrics if config.table else SCORES[cast(str, data["task"])]
+    known = tuple(dict.fromkeys((*scores, *provided(plan.providers))))
     for objective in plan.objectives:
-        if objective.metric not in (known := (*scores, *METRICS)):
-            raise _unknown("objectives", objective.metric, known)
-    for limit in plan.limits:
-        if limit.metric not in METRICS:
-            raise _unknown("limits", limit.metric, METRICS)
-
-
-def _unknown(where: str, name: str, known: Sequence[str]) -> BadInput:
-    return BadInput(f"{where}: got {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
+        if objective.metric not in known:
+            raise BadInput(
+                f"objectives: got {objective.metric!r}, expected one of {', '.join(known)}"
+                f"{nearest(objective.metric, known)}"
+            )
+    check_known((limit.metric for limit in plan.limits), where="limits", providers=plan.providers)
 
 
 def _check_head(head: object, data: Mapping[str, Json]) -> None:

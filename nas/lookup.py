@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from scaling.ranges import Range
 from search_spaces.errors import BadInput
 from search_spaces.network import Network
 from search_spaces.serialise import Json
@@ -41,6 +43,37 @@ def table_for(table: str, space: Network) -> Table:
             "another space; set space=nasbench201, or give a table of your own"
         )
     return known
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table's columns as what limits may be on: known before a trial, for they are only looked up."""
+
+    table: Table
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return self.table.columns
+
+    @property
+    def quick(self) -> bool:
+        """Whether thousands can be looked up."""
+        return True
+
+    def of(self, network: Network) -> Mapping[str, float]:
+        """Return a member's row; `BadInput` where it is no member."""
+        return self.table.of(network)
+
+    def reach(self, space: Network, metric: str) -> Range:
+        """Return the least and the most of a column."""
+        column = [row[self.table.place(metric)] for row in self.table.rows.values()]
+        return Range(low=min(column), high=max(column), known="exact")
+
+
+def columns_for(table: str, space: Network) -> Columns:
+    """Return what a table by that name or path knows of a space's members; raises `BadInput`."""
+    return Columns(table_for(table, space))
 
 
 def lookups(table: str, space: Network, header: Mapping[str, Json]) -> InProcess:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling.constraints import Limit
+from scaling.providers import ANALYTIC, Provider
 
 from .analysis.front import Objective
 from .recipe import Candidate
@@ -19,6 +20,8 @@ class Plan:
     strategy: StrategyConfig
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...] = ()
+    providers: tuple[Provider, ...] = (ANALYTIC,)  # who knows what limits are held against
+    most_measured: int = 100  # candidates, by slow providers, while one proposal is looked for
     epochs: int = 20
     trials: int = 50
     minutes: float | None = None

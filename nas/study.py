@@ -10,9 +10,11 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import islice
 
-from scaling.constraints import Limit, Violation, violations
+from scaling.constraints import Violation, broken
 from scaling.cost import cost
+from scaling.providers import ANALYTIC, values, who_knows
 from search_spaces.equivalence import equivalence
 from search_spaces.errors import ArchscaleError, Unbuildable
 from search_spaces.moves import decode, encode
@@ -20,19 +22,20 @@ from search_spaces.network import Network
 from search_spaces.serialise import Json, key
 
 from .analysis.front import costs
-from .history import BUILDABLE, History, Rejection, Trial, ask_payload, carry_payload, ledger, tell_payload
+from .history import History, Trial, ask_payload, carry_payload, tell_payload
 from .journal import Journal
+from .ledger import TOO_MANY, UNBUILDABLE, Ledger, excess_of
+from .measured import Measuring
 from .plan import Plan
 from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
 from .recipe import Candidate
-from .strategies import Scope, Strategy, Told
+from .strategies import Scope, Strategy, Told, no_excess
 from .winner import finalists, winner
 
 Asked = tuple[Trial, Candidate]
 MOST_RETRIES = 2  # of a trial whose process died
 BUGS_IN_A_ROW = 5
 BUGS_AT_THE_START = 3
-LEDGER_ENTRIES = 50  # kept of one proposal's rejections; all are counted
 
 
 class StudyStopped(ArchscaleError):
@@ -57,11 +60,20 @@ class Study:
         self._known: set[Identity] = set()
         self._classes: set[tuple[str, str]] = set()  # of twins and recipes, where twins are not asked
         self._recipe_keys: dict[object, str] = {}
-        self._rejections: list[Rejection] = []
-        self._rejected = 0
+        self._ledger = Ledger()
+        self.measuring = Measuring(plan.providers, self.history, record=self._record, most=plan.most_measured)
+        self._providers = self.measuring.providers
+        known = {limit: who_knows(limit.metric, self._providers) for limit in plan.limits}
+        self._quick = [limit for limit, provider in known.items() if provider and provider.quick]
+        self._slow = [limit for limit, provider in known.items() if provider and not provider.quick]
         self._pending: list[int] = []
         self.strategy: Strategy = plan.strategy.start(
-            Scope(space=plan.space, seed=plan.seed, admits=self._admits)
+            Scope(
+                space=plan.space,
+                seed=plan.seed,
+                admits=self._admits,
+                excess=self._excess if plan.limits else no_excess,
+            )
         )
         for event in journal.events:
             self._apply(event.type, event)
@@ -110,6 +122,11 @@ class Study:
         if trial.outcome is not None:
             self._record("carry", carry_payload(trial, run))
 
+    def measure_winner(self) -> None:
+        """Measure the winner where latencies count, once; raises `StopAsked`."""
+        if self.best is not None:
+            self.measuring.winner(self.candidate(self.best).network)
+
     def end(self, reason: str) -> None:
         """Record that this driver leaves."""
         self._record("end", {"reason": reason})
@@ -140,17 +157,18 @@ class Study:
             return trial, self.candidate(trial)
         asked = self._next_trial() or self._next_confirmation() or self._next_final()
         if asked is not None:
-            self._record("ask", ask_payload(asked[0], self._rejections))
+            self._record("ask", ask_payload(asked[0], self._ledger.payload()))
         return asked
 
     def _next_trial(self) -> Asked | None:
-        self._rejections, self._rejected = [], 0
+        number = len(self.history.trials)
+        self._ledger = Ledger(number)
+        self.measuring.begin()
         if self._search_is_over():
             return None
-        number = len(self.history.trials)
         candidate = self.strategy.ask(number)
         if candidate is None:
-            self._record("exhausted", {"rejected": self._rejected, "ledger": ledger(self._rejections)})
+            self._record("exhausted", self._ledger.last_payload())
             return None
         return self._trial(number, Kind.TRAIN, candidate, epochs=self.plan.epochs, seed=self.plan.seed)
 
@@ -178,8 +196,8 @@ class Study:
         return self._again(best, Kind.FINAL, epochs=self.plan.final_epochs or self.plan.epochs, seed=seed)
 
     def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Asked:
-        self._rejections, self._rejected = [], 0
         number = len(self.history.trials)
+        self._ledger = Ledger(number)
         return self._trial(number, kind, self.candidate(trial), epochs=epochs, seed=seed, parent=trial.number)
 
     def _trial(
@@ -197,9 +215,9 @@ class Study:
             kind=kind,
             code=encode(self.plan.space, candidate),
             identity=self._identity(candidate, epochs, seed),
-            cost=asdict(cost(candidate.network)),
+            cost=self._cost(candidate.network),
             parent=parent,
-            rejected=self._rejected,
+            rejected=self._ledger.rejected,
         )
         return trial, candidate
 
@@ -207,16 +225,39 @@ class Study:
         identity = self._identity(candidate, self.plan.epochs, self.plan.seed)
         if identity in self._known:
             return False
-        broken = _broken(candidate.network, self.plan.limits)
-        if broken is not None:
-            self._rejected += 1
-            if len(self._rejections) < LEDGER_ENTRIES:
-                number = len(self.history.trials)
-                self._rejections.append(
-                    Rejection(number, identity.key, broken.metric, broken.value, broken.bound)
-                )
+        violations = self._broken(candidate.network) or self._slowly_broken(candidate.network, identity.key)
+        if violations:
+            self._ledger.reject(candidate.network, identity.key, violations)
             return False
         return self.plan.twins or self._class(candidate, identity.recipe) not in self._classes
+
+    def _slowly_broken(self, network: Network, name: str) -> list[Violation]:
+        """List what only measuring tells, for as many candidates as may be measured."""
+        if self._slow and not self.measuring.may_look_at(name):
+            return [TOO_MANY]
+        return self._broken(network, quick=False) if self._slow else []
+
+    def _excess(self, candidate: Candidate) -> float:
+        """Return by how much a candidate breaks those limits that are quickly held against it."""
+        violations = self._broken(candidate.network)
+        self._ledger.walked += 1
+        self._ledger.pass_by(candidate.network, violations)
+        return excess_of(violations)
+
+    def _broken(self, network: Network, *, quick: bool = True) -> list[Violation]:
+        """List the limits that a network breaks, the first one of those that are not quickly told."""
+        try:
+            if quick:
+                ANALYTIC.of(network)  # whatever the limits are on, it must be buildable
+            found = broken(network, self._quick if quick else self._slow, providers=self._providers)
+            return list(found if quick else islice(found, 1))
+        except Unbuildable:
+            return [UNBUILDABLE]
+
+    def _cost(self, network: Network) -> dict[str, float]:
+        """Return what a network costs by formula, the other metrics that are limited, and what is measured."""
+        wanted = [*(limit.metric for limit in self.plan.limits), *self.measuring.metrics]
+        return asdict(cost(network)) | values(network, wanted, providers=self._providers)
 
     def _class(self, candidate: Candidate, recipe: str) -> tuple[str, str]:
         return equivalence(candidate.network), recipe
@@ -227,8 +268,9 @@ class Study:
         return Identity(key(candidate.network), recipe, epochs, seed)
 
     def _record(self, kind: str, payload: dict[str, Json]) -> None:
-        # Only what came of a trial cannot be worked out again: after a loss of power the same is asked again.
-        self._apply(kind, self.journal.append(kind, payload, durable=kind in ("tell", "retry")))
+        # Only what came of a trial or was measured cannot be worked out again: after a loss of power the same is
+        # asked again.
+        self._apply(kind, self.journal.append(kind, payload, durable=kind in ("tell", "retry", "measured")))
 
     def _apply(self, kind: str, event: object) -> None:
         before = len(self.history.told)
@@ -268,14 +310,6 @@ class Study:
                 f"trial {told[-1].number}: {'the first 3 trials' if first_ones else '5 trials in a row'} failed, "
                 f"expected them to train; mend the cause and resume. The last one said:\n{note}"
             )
-
-
-def _broken(network: Network, limits: tuple[Limit, ...]) -> Violation | None:
-    """Return the first limit that a network breaks; layers that do not fit the input break one of their own."""
-    try:
-        return next(iter(violations(cost(network), limits)), None)
-    except Unbuildable:
-        return Violation(metric=BUILDABLE, value=0.0, bound=1.0, excess=1.0)
 
 
 def _proposal(trial: Trial, candidate: Candidate) -> Proposal:

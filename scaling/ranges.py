@@ -3,7 +3,8 @@
 After each stage stand the shapes that some member can have there, each with the least and the most cost on
 any way to it. Sums take least plus least; peak memory is the largest of its blocks' peaks, so that least and
 most work there too. Conditions and ties between stages are left out, which can only widen a range; the
-input's own ties (one resolution for all axes) are kept.
+input's own ties (one resolution for all axes) are kept. Spaces with shared blocks, cells above all, go by
+`shared_ranges`; their peak memory is sampled.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Literal, NamedTuple, TypeVar, cast
+from typing import Literal, NamedTuple
 
-from search_spaces.automaton import automaton, count
+from search_spaces.automaton import automaton
 from search_spaces.block import Amount, Block, fixed
 from search_spaces.check import combinators
 from search_spaces.choice import Choice, Repeat, Same, Searchable
 from search_spaces.errors import BadInput, Infeasible, Unbuildable
 from search_spaces.layers import Shape
-from search_spaces.moves import enumerate_members, sample
+from search_spaces.moves import sample
 from search_spaces.names import nearest
 from search_spaces.network import Network, Stage
 
 from .cost import Cost, block_cost, cost
+from .shared_ranges import shared_reach
+from .spans import NotSeparableError, options, variants
 
-T = TypeVar("T")
 Known = Literal["exact", "outer", "sampled"]
 METRICS = ("params", "macs", "activations", "peak_bytes")
-MOST_VARIANTS = 4096  # of one block, or of the input
 SAMPLES = 500
 
 
@@ -42,8 +43,8 @@ class Range:
     members further inside. `sampled`: seen among random members, so that others may lie outside.
     """
 
-    low: int
-    high: int
+    low: float
+    high: float
     known: Known
 
     @property
@@ -61,7 +62,11 @@ def bounds(space: Network, metric: str) -> Range:
         raise BadInput(
             f"metric: got {metric!r}, expected one of {', '.join(METRICS)}{nearest(metric, METRICS)}"
         )
-    return _ranges(Same(space))[METRICS.index(metric)]
+    key = Same(space)
+    found = _by_stages(key)
+    if found is None and space.shared and metric != "peak_bytes":
+        found = _by_sums(key)
+    return (found or _by_samples(key))[METRICS.index(metric)]
 
 
 class Spent(NamedTuple):
@@ -100,32 +105,53 @@ class Span(NamedTuple):
 Reached = Mapping[Shape, Span]  # the shapes that some member can have at a point
 
 
-class _NotAChainError(Exception):
-    """A space that cannot be gone through block by block."""
+@lru_cache(maxsize=32)
+def _by_stages(key: Same) -> tuple[Range, ...] | None:
+    space = key.node
+    assert isinstance(space, Network)
+    try:
+        span = _whole(space)
+    except NotSeparableError:
+        return None
+    return _ranges(span.low, span.high, _exactness(space))
 
 
 @lru_cache(maxsize=32)
-def _ranges(key: Same) -> tuple[Range, ...]:
+def _by_sums(key: Same) -> tuple[Range, ...] | None:
     space = key.node
     assert isinstance(space, Network)
-    known: Known = "outer" if automaton(space).conditions or _tied(space) else "exact"
     try:
-        span = _whole(space)
-    except _NotAChainError:
-        span, known = _sampled(space), "sampled"
-    return tuple(Range(low=low, high=high, known=known) for low, high in zip(*span, strict=True))
+        reach = shared_reach(space)
+    except NotSeparableError:
+        return None
+    return _ranges(reach.low, reach.high, _exactness(space))
+
+
+@lru_cache(maxsize=32)
+def _by_samples(key: Same) -> tuple[Range, ...]:
+    assert isinstance(key.node, Network)
+    span = _sampled(key.node)
+    return _ranges(span.low, span.high, "sampled")
+
+
+def _ranges(low: Sequence[int], high: Sequence[int], known: Known) -> tuple[Range, ...]:
+    return tuple(Range(low=least, high=most, known=known) for least, most in zip(low, high, strict=True))
+
+
+def _exactness(space: Network) -> Known:
+    return "outer" if automaton(space).conditions or _tied(space) else "exact"
 
 
 def _whole(space: Network) -> Span:
     if space.shared:  # what stands at several places cannot be gone through place by place
-        raise _NotAChainError
+        raise NotSeparableError
     nothing = Spent(0, 0, 0, 0)
-    inputs = [tuple(fixed(n) for n in shape) for shape in _variants(space.input)]
+    inputs = [tuple(fixed(n) for n in shape) for shape in variants(space.input)]
     reached: Reached = {shape: Span(nothing, nothing) for shape in inputs}
     for stage in (space.stem, *space.stages):
         kinds: tuple[Stage | None, ...] = stage.options if isinstance(stage, Choice) else (stage,)
         reached = _merged([after for kind in kinds for after in _after_stage(kind, reached)])
-    heads = [variant for head in _options(space.head) for variant in _variants(head)]
+    heads = [variant for head in options(space.head) for variant in variants(head)]
     ends = _after_layer(heads, reached, 1, 1)
     if not ends:
         raise Infeasible(
@@ -142,9 +168,9 @@ def _after_stage(stage: Stage | None, before: Reached) -> Iterator[Reached]:
     if stage is None:
         yield before
         return
-    strides: tuple[Amount, ...] = _options(stage.stride)
+    strides: tuple[Amount, ...] = options(stage.stride)
     kinds = stage.blocks.options if isinstance(stage.blocks, Choice) else (stage.blocks,)
-    for width, stride, blocks in product(_options(stage.width), strides, kinds):
+    for width, stride, blocks in product(options(stage.width), strides, kinds):
         yield from _after_blocks(blocks, before, width, stride)
 
 
@@ -152,11 +178,11 @@ def _after_blocks(
     blocks: tuple[Searchable[Block], ...] | Repeat[Block], before: Reached, width: int, stride: Amount
 ) -> Iterator[Reached]:
     if isinstance(blocks, tuple):
-        yield _after_layers([_variants(block) for block in blocks], before, width, stride)[-1]
+        yield _after_layers([variants(block) for block in blocks], before, width, stride)[-1]
         return
-    counts = _options(blocks.count)
-    variants = _variants(blocks.item)
-    for alike in [variants] if blocks.independent else [(variant,) for variant in variants]:
+    counts = options(blocks.count)
+    kinds = variants(blocks.item)
+    for alike in [kinds] if blocks.independent else [(kind,) for kind in kinds]:
         depths = _after_layers([alike] * max(counts), before, width, stride)
         yield from (depths[depth - 1] for depth in counts)
 
@@ -166,8 +192,8 @@ def _after_layers(
 ) -> list[Reached]:
     """Return what is reached after each layer, where each is any of its variants."""
     depths: list[Reached] = []
-    for i, variants in enumerate(layers):
-        before = _after_layer(variants, before, width, 1 if i else stride)
+    for i, kinds in enumerate(layers):
+        before = _after_layer(kinds, before, width, 1 if i else stride)
         depths.append(before)
     return depths
 
@@ -186,13 +212,13 @@ def _one_layer(variants: Sequence[Block], shape: Shape, width: int, stride: Amou
 
 def _one_block(block: Block, shape: Shape, width: int, stride: Amount) -> Reached | None:
     if block.memory() != 1 or block.reads():
-        raise _NotAChainError
+        raise NotSeparableError
     try:
         own = block_cost(block, shape, width, stride)
     except Unbuildable:
         return None
     if own.chain_bytes is None:
-        raise _NotAChainError
+        raise NotSeparableError
     spent = Spent(own.params, own.macs, own.activations, own.chain_bytes)
     return {own.shape: Span(spent, spent)}
 
@@ -203,16 +229,6 @@ def _merged(many: Iterable[Reached]) -> Reached:
         for shape, span in reached.items():
             merged[shape] = merged[shape].either(span) if shape in merged else span
     return merged
-
-
-def _options(value: Searchable[T]) -> tuple[T, ...]:
-    return value.options if isinstance(value, Choice) else (value,)
-
-
-def _variants(node: T | Choice[T]) -> Sequence[T]:
-    if count(node) > MOST_VARIANTS:
-        raise _NotAChainError
-    return cast("Sequence[T]", list(enumerate_members(node)))  # the members of a choice among T are T
 
 
 def _tied(space: Network) -> bool:

@@ -1,17 +1,18 @@
-"""What is compared: named sets of points, and limits that points keep or break. Standard library only."""
+"""What is compared: named sets of points, and limits that points keep or break."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from math import isfinite
 from typing import Literal, get_args
 
 from nas.analysis.front import Objective, Point, finite, front
 from nas.analysis.metrics import metric, shown
+from scaling.constraints import Limit, Sign, violations
 from search_spaces.errors import BadInput
 
+__all__ = ["Kind", "Limit", "Series", "Sign", "bound_text", "check", "front_within", "keeps"]
+
 Kind = Literal["run", "baseline", "family"]
-Sign = Literal["≥", "≤"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,34 +39,6 @@ class Series:
             raise BadInput(
                 f"{self.name}: got {len(self.keys)} keys for {len(self.points)} points, expected one each"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """The values of one metric that are allowed, bounds included, in the metric's own unit."""
-
-    metric: str
-    at_most: float | None = None
-    at_least: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a limit without a bound, with one that is not finite, or that nothing can keep."""
-        bounds = [bound for _, bound in self.bounds]
-        if not bounds or not all(map(isfinite, bounds)) or bounds[0] > bounds[-1]:
-            raise BadInput(
-                f"limit on {self.metric}: got at_least {self.at_least} and at_most {self.at_most}, "
-                "expected one finite bound or two in ascending order"
-            )
-
-    @property
-    def bounds(self) -> tuple[tuple[Sign, float], ...]:
-        """The bounds that there are, the lower first."""
-        both: tuple[tuple[Sign, float | None], ...] = (("≥", self.at_least), ("≤", self.at_most))
-        return tuple((sign, bound) for sign, bound in both if bound is not None)
-
-    def __str__(self) -> str:
-        """Such as `MACs ≤ 25M`."""
-        return " and ".join(bound_text(self.metric, sign, bound) for sign, bound in self.bounds)
 
 
 def bound_text(name: str, sign: Sign, bound: float) -> str:
@@ -104,10 +77,7 @@ def check(series: Sequence[Series], metrics: Iterable[str]) -> None:
 
 
 def _keeps(value: float | None, limit: Limit) -> bool:
-    if value is None:
-        return False
-    low_enough = limit.at_most is None or value <= limit.at_most
-    return low_enough and (limit.at_least is None or value >= limit.at_least)
+    return value is not None and not violations({limit.metric: value}, [limit])
 
 
 def _unknown(name: str, known: Sequence[str], points: Sequence[Point]) -> BadInput:

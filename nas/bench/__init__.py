@@ -1,12 +1,13 @@
 """Strategies on tabular benchmarks, in memory: protocols, runs over seeds, scores and pictures."""
 
-from .play import Ground, best_there_is, play
+from .keepers import best_there_is
+from .play import Ground, play
 from .pool import Bench, Entrant, Runs
-from .protocols import PROTOCOLS, Report, Task, own_task, with_budgets
-from .scores import BASELINE, Row, rows
+from .protocols import PROTOCOLS, STANDARD, Report, Task, Within, own_task, with_budgets
+from .scores import ALL, BASELINE, Row, rows
 from .table import Table, bundled, load_table
 
 __all__ = [
-    "BASELINE", "PROTOCOLS", "Bench", "Entrant", "Ground", "Report", "Row", "Runs", "Table", "Task", "best_there_is",
-    "bundled", "load_table", "own_task", "play", "rows", "with_budgets",
+    "ALL", "BASELINE", "PROTOCOLS", "STANDARD", "Bench", "Entrant", "Ground", "Report", "Row", "Runs", "Table", "Task",
+    "Within", "best_there_is", "bundled", "load_table", "own_task", "play", "rows", "with_budgets",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..storage import make_folder
-from .play import best_there_is
+from .keepers import best_there_is
 from .pool import Runs
 from .protocols import Task
 from .scores import Row, write_rows, write_scores

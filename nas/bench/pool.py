@@ -18,7 +18,8 @@ from multiprocessing.process import BaseProcess
 from search_spaces.errors import ArchscaleError, BadInput
 
 from ..strategies.base import StrategyConfig
-from .play import Ground, Values, play_named
+from .keepers import Values
+from .play import Ground, play_named
 from .protocols import Task
 from .table import Table
 
@@ -54,6 +55,10 @@ class Runs:
                 f"budget: got {mark:g} for protocol {self.task.protocol}, within which no query ends; give a larger one"
             )
         return scores
+
+    def by_seed(self, report: int, mark: float) -> dict[int, float]:
+        """Return the scores by seed."""
+        return dict(zip(self.seeds, self.scores(report, mark), strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Protocols: what a strategy is told, what a query costs, and what is reported after each budget. All data.
 
-A task is one kind of run; the protocol `B` has two, because its signal differs by data set. Budgets count queries, or
-what the `clock` column says a query costs. A query that would end past a budget does not count for it.
+A task is one kind of run; the protocol `B` has two, because its signal differs by data set, and `limited` has twelve,
+its settings. Budgets count queries, or what the `clock` column says a query costs. A query that would end past a budget
+does not count for it.
 """
 
 from __future__ import annotations
@@ -23,17 +24,30 @@ FIRST_SHARE = 0.04  # of the largest budget in a clock's units: where curves beg
 class Report:
     """What is read off a run: a metric of the member with the best signal, or how much its front attains.
 
-    Without `metric`, the hypervolume of what was found over that of the true front.
+    Without `metric`, the hypervolume of what was found over that of the true front. With `regret`, how far the metric
+    is from the best there is within the task's limit.
     """
 
     dataset: str
     metric: Objective | None
     label: str  # for people
+    regret: bool = False
 
     @property
     def sign(self) -> int:
         """1 where more is better, else -1."""
-        return -1 if self.metric is not None and self.metric.direction == "min" else 1
+        return -1 if self.regret or (self.metric is not None and self.metric.direction == "min") else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within:
+    """A limit: at most the least value of this column that so many per cent of all members keep."""
+
+    column: str
+    percentile: int  # 1 to 99
+
+    def __str__(self) -> str:
+        return f"{self.column}-{self.percentile}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +62,7 @@ class Task:
     clock: str | None = None  # the column that counts towards budgets; None: each query counts 1
     clock_label: str = "Queries"
     reference: tuple[float | None, ...] = ()  # of the hypervolume; None: the table's worst; (): see `Ground`
+    within: Within | None = None  # what lies outside may not be asked
 
     @property
     def marks(self) -> tuple[float, ...]:
@@ -72,6 +87,26 @@ def _oracle(dataset: str, label: str) -> Task:
     )
 
 
+def _limited(column: str, percentile: int, device: str) -> Task:
+    test, within = Objective.parse("cifar10_test_200ep:max"), Within(column=column, percentile=percentile)
+    label = "CIFAR-10 test accuracy short of the best within the limit (points)"
+    return Task(
+        protocol="limited",
+        about=f"among the {percentile} % fastest on {device}",
+        signal=(test,),
+        reports=(Report(dataset=str(within), metric=test, label=label, regret=True),),
+        budgets=(200,),
+        within=within,
+    )
+
+
+DEVICES = {
+    "raspi4_ms": "a Raspberry Pi 4",
+    "eyeriss_ms": "Eyeriss",
+    "titanx_256_ms": "a Titan X, batch 256",
+    "gold6226_ms": "a Xeon Gold 6226",
+}
+STANDARD = ("A", "B", "two")  # the protocols that are played where none is named
 PROTOCOLS: Mapping[str, tuple[Task, ...]] = {
     # Dong & Yang 2020, section 5: short trainings as signal, and as much time as 12,000 s of the published clock.
     "A": (
@@ -108,6 +143,12 @@ PROTOCOLS: Mapping[str, tuple[Task, ...]] = {
             budgets=(50, 100, 200, 500, 1000),
             reference=(80.0, None),
         ),
+    ),
+    # An oracle under a latency limit: members outside are never asked, and cost nothing.
+    "limited": tuple(
+        _limited(column, percentile, device)
+        for column, device in DEVICES.items()
+        for percentile in (10, 25, 50)
     ),
 }
 OWN = "table"  # the protocol's name for a user's own table

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from math import sqrt
 from pathlib import Path
+from typing import NamedTuple
 
 from ..storage import replace_file
 from .pool import Runs
 
 BASELINE = "random"
+ALL = "all"  # in place of a data set: the mean over a protocol's settings
 TEST = "Wilcoxon signed-rank, one-sided, paired by seed, zeros by Pratt"
 
 
@@ -36,13 +38,30 @@ class Row:
 
 
 def rows(runs: Sequence[Runs], *, baseline: str = BASELINE) -> list[Row]:
-    """Return a row for each strategy, task, report and budget; the baseline is looked for among the runs."""
+    """Return a row for each strategy, task, report and budget; the baseline is looked for among the runs.
+
+    Where a protocol has settings, each with a limit of its own, a strategy has one more, `all`: of the means over them.
+    Pairs are then of such means, one a seed, for settings of one seed share its draws.
+    """
     base = {one.task: one for one in runs if one.strategy == baseline}
-    return [
-        _row(one, base.get(one.task), report, budget)
+    each = [
+        _row(
+            _Scored(
+                one.strategy, one.task.protocol, of.dataset, budget, of.sign, one.by_seed(report, budget)
+            ),
+            None
+            if one.task not in base or one.strategy == baseline
+            else base[one.task].by_seed(report, budget),
+        )
         for one in runs
-        for report in range(len(one.task.reports))
+        for report, of in enumerate(one.task.reports)
         for budget in one.task.budgets
+    ]
+    settings = _over_settings(runs)
+    theirs = {(one.protocol, one.budget): one.scores for one in settings if one.strategy == baseline}
+    return each + [
+        _row(one, None if one.strategy == baseline else theirs.get((one.protocol, one.budget)))
+        for one in settings
     ]
 
 
@@ -90,23 +109,48 @@ def write_scores(runs: Sequence[Runs], path: Path) -> Path:
     return _write_csv(path, ("strategy", "protocol", "dataset", "budget", "seed", "score"), lines)
 
 
-def _row(one: Runs, base: Runs | None, report: int, budget: float) -> Row:
-    scores, n = one.scores(report, budget), len(one.seeds)
-    of = one.task.reports[report]
+class _Scored(NamedTuple):
+    """One strategy's scores by seed after one budget."""
+
+    strategy: str
+    protocol: str
+    dataset: str
+    budget: float
+    sign: int  # 1 where more is better, else -1
+    scores: Mapping[int, float]
+
+
+def _over_settings(runs: Sequence[Runs]) -> list[_Scored]:
+    """Return each strategy's mean over the settings of a protocol, seed by seed."""
+    groups: dict[tuple[str, str, float], list[tuple[int, Mapping[int, float]]]] = {}
+    for one in runs:
+        for budget in one.task.budgets if one.task.within is not None else ():
+            scores = one.task.reports[0].sign, one.by_seed(0, budget)
+            groups.setdefault((one.strategy, one.task.protocol, budget), []).append(scores)
+    return [
+        _Scored(
+            strategy,
+            protocol,
+            ALL,
+            budget,
+            found[0][0],
+            {seed: statistics.fmean(scores[seed] for _, scores in found) for seed in found[0][1]},
+        )
+        for (strategy, protocol, budget), found in groups.items()
+    ]
+
+
+def _row(one: _Scored, base: Mapping[int, float] | None) -> Row:
+    scores, n = list(one.scores.values()), len(one.scores)
     sd = statistics.stdev(scores) if n > 1 else None
     gains = None
-    if base is not None and base is not one:
-        theirs = dict(zip(base.seeds, base.scores(report, budget), strict=True))
-        gains = [
-            of.sign * (score - theirs[seed])
-            for seed, score in zip(one.seeds, scores, strict=True)
-            if seed in theirs
-        ]
+    if base is not None:
+        gains = [one.sign * (score - base[seed]) for seed, score in one.scores.items() if seed in base]
     return Row(
         strategy=one.strategy,
-        protocol=one.task.protocol,
-        dataset=of.dataset,
-        budget=budget,
+        protocol=one.protocol,
+        dataset=one.dataset,
+        budget=one.budget,
         mean=statistics.fmean(scores),
         sd=sd,
         error=None if sd is None else sd / sqrt(n),

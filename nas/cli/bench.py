@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import Console
 
 from search_spaces.automaton import count
 from search_spaces.errors import BadInput
@@ -21,9 +20,9 @@ from ..analysis.front import Objective
 from ..bench import (
     BASELINE,
     PROTOCOLS,
+    STANDARD,
     Bench,
     Entrant,
-    Row,
     Runs,
     Table,
     Task,
@@ -34,18 +33,16 @@ from ..bench import (
     with_budgets,
 )
 from ..bench.pool import Done
-from ..bench.scores import TEST, places_for
 from ..config import read_config
 from ..execution.machine import usable_cpus
+from .bench_view import document, report
 from .options import RESULTS, AsJson, Results
-from .show import QUIET, Json, console, duration, emit, many, say, table
+from .show import console, duration, emit, many, say
 from .space import space_named
 
 STRATEGIES = (BASELINE, "evolution", "local_search")  # without --strategy: those that a minute is enough for
 SEEDS = 50
-MANY_SEEDS = 400  # tell apart what differs by a twentieth of its spread
 FOLDER = "bench"
-SURE = 0.01  # below this, a p earns a star
 RUNS_A_WORKER = 8  # fewer are not worth a process
 
 
@@ -55,7 +52,8 @@ def bench(
         typer.Option(metavar="'NAME KEY=VALUE'", help="A strategy, with settings; may be repeated."),
     ] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option(metavar="A|B|two", help="May be repeated; all without it.")
+        list[str] | None,
+        typer.Option(metavar="A|B|two|limited", help="May be repeated; the first three without it."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100_000, help="Runs of each.")] = SEEDS,
     budget: Annotated[
@@ -86,7 +84,8 @@ def bench(
     """Run strategies on NAS-Bench-201, where all 15,625 cells were trained already, or on your own table.
 
     Protocol A: 12 epochs as signal, 12,000 simulated seconds, scored by test accuracy. B: an oracle, best test
-    accuracy by queries. two: the front of test accuracy and MACs. Random search always runs beside.
+    accuracy by queries. two: the front of test accuracy and MACs. limited: an oracle among the cells within a latency
+    limit, 12 limits on four devices, scored by regret. Random search always runs beside.
 
     nas bench
     nas bench --strategy 'evolution population=50' --strategy bayesian --protocol B --seeds 400
@@ -95,7 +94,7 @@ def bench(
     entrants = entrants_of(strategy or STRATEGIES, imports or [])
     if own is None:
         _refuse({"--space": space, "--objective": objective, "--clock": clock}, needs="--table")
-        found, tasks = bundled(), tasks_of(protocol or list(PROTOCOLS), budget or [])
+        found, tasks = bundled(), tasks_of(protocol or STANDARD, budget or [])
     else:
         _refuse({"--protocol": protocol}, needs="the bundled table; leave out --table, or --protocol")
         found, task = own_table(
@@ -119,52 +118,6 @@ def carry_out(bench: Bench, workers: int, folder: Path, *, as_json: bool) -> int
     else:
         say(*report(found, runs, files))
     return 0
-
-
-def document(found: Sequence[Row], of: Table, files: Sequence[Path]) -> dict[str, Json]:
-    """Return the JSON of `nas bench`; docs/cli.md documents it."""
-    return {
-        "table": of.name,
-        "members": len(of.rows),
-        "rows": [
-            {
-                "strategy": row.strategy,
-                "protocol": row.protocol,
-                "dataset": row.dataset,
-                "budget": _plain(row.budget),
-                "mean": row.mean,
-                "sd": row.sd,
-                "error": row.error,
-                "seeds": row.seeds,
-                "gain": row.gain,
-                "p": row.p,
-            }
-            for row in found
-        ],
-        "baseline": BASELINE,
-        "test": TEST,
-        "files": [str(path) for path in files],
-    }
-
-
-def report(found: Sequence[Row], runs: Sequence[Runs], files: Sequence[Path]) -> Iterator[RenderableType]:
-    """Yield what people see: a table for each task and data set, then where the files are."""
-    for task in dict.fromkeys(one.task for one in runs):
-        for of in task.reports:
-            mine = [row for row in found if (row.protocol, row.dataset) == (task.protocol, of.dataset)]
-            yield Text.assemble(
-                (f"{task.protocol}  {of.dataset}", "bold"),
-                f"  {task.about}; {_lower(of.label)} by {_lower(task.clock_label)}",
-            )
-            yield _scores(mine, task)
-            yield Text()
-    seeds = found[0].seeds
-    yield Text(f"mean ± sd over {many(seeds, 'seed')}; *: better than {BASELINE}, p < {SURE} ({TEST})", QUIET)
-    if seeds < MANY_SEEDS:
-        yield Text(f"more seeds tell smaller differences apart: --seeds {MANY_SEEDS}", QUIET)
-    yield Text()
-    for path in files:
-        yield Text(str(path))
 
 
 def entrants_of(specs: Sequence[str], imports: Sequence[str]) -> tuple[Entrant, ...]:
@@ -248,29 +201,6 @@ def _line(runs: Runs) -> str:
     return f"{runs.strategy}, {what}: {many(len(runs.seeds), 'run')}, {duration(runs.seconds)} of one core"
 
 
-def _scores(found: Sequence[Row], task: Task) -> RenderableType:
-    """One line a strategy, a column a budget, and p at the last."""
-    places = places_for(max((row.sd or 0.0 for row in found), default=0.0) / 2)
-    by_place = {(row.strategy, row.budget): row for row in found}
-    heads = (
-        "strategy",
-        *(f"{budget:,g} " for budget in task.budgets),
-        f"p at\N{NO-BREAK SPACE}{task.budgets[-1]:,g}",
-    )
-    lines = []
-    for name in dict.fromkeys(row.strategy for row in found):
-        mine = [by_place[name, budget] for budget in task.budgets]
-        last = mine[-1].p
-        lines.append((name, *(_cell(row, places) for row in mine), "" if last is None else f"{last:.2g}"))
-    return table(heads, lines)
-
-
-def _cell(row: Row, places: int) -> str:
-    star = "*" if row.p is not None and row.p < SURE else " "
-    spread = "" if row.sd is None else f" ± {row.sd:.{places}f}"
-    return f"{row.mean:.{places}f}{spread}{star}"
-
-
 def _entrant(spec: str, imports: Sequence[str]) -> Entrant:
     try:
         name, *settings = shlex.split(spec)
@@ -287,12 +217,3 @@ def _refuse(given: dict[str, object], *, needs: str) -> None:
     wrong = [name for name, value in given.items() if value]
     if wrong:
         raise BadInput(f"{wrong[0]}: got it, expected it only with {needs}")
-
-
-def _plain(budget: float) -> int | float:
-    return int(budget) if budget == int(budget) else budget
-
-
-def _lower(label: str) -> str:
-    """Begin a label small, but for abbreviations."""
-    return label if label[:2].isupper() else label[:1].lower() + label[1:]

@@ -16,7 +16,6 @@ from search_spaces.errors import BadInput
 
 from ..analysis.front import Objective, Point, finite
 from ..analysis.metrics import metric, shown
-from ..analysis.series import Limit as Drawn
 from ..analysis.series import Series, check, front_within
 from ..proposal import Kind
 from ..storage import make_folder
@@ -42,11 +41,6 @@ class Request:
     x: Objective
     y: Objective
     limits: tuple[Limit, ...]
-
-    @property
-    def drawn(self) -> tuple[Drawn, ...]:
-        """The limits as pictures and tables take them."""
-        return tuple(Drawn(metric=x.metric, at_most=x.at_most, at_least=x.at_least) for x in self.limits)
 
 
 def compare(
@@ -87,7 +81,7 @@ def write(request: Request, folder: Path) -> tuple[list[Path], Comparison]:
 
     make_folder(folder)
     series, y = request.series, request.y
-    made = comparison_table(series, (request.x, y), limits=request.drawn)
+    made = comparison_table(series, (request.x, y), limits=request.limits)
     histories = [
         History(
             name=r.name, trials=tuple((t.number, t.metrics.get(y.metric)) for t in r.history.of(Kind.TRAIN))
@@ -95,7 +89,7 @@ def write(request: Request, folder: Path) -> tuple[list[Path], Comparison]:
         for r in request.records
     ]
     files = [
-        plot_fronts(series, x=request.x, y=y, path=folder / PICTURE, limits=request.drawn),
+        plot_fronts(series, x=request.x, y=y, path=folder / PICTURE, limits=request.limits),
         plot_history(histories, objective=y, path=folder / HISTORY),
         write_csv(made.points, folder / POINTS),
         write_csv(made.summary, folder / SUMMARY),
@@ -199,4 +193,4 @@ def numbers(point: Point) -> dict[str, float]:
 
 
 def _front(request: Request, series: Series) -> tuple[int, ...]:
-    return front_within(series.points, (request.x, request.y), limits=request.drawn)
+    return front_within(series.points, (request.x, request.y), limits=request.limits)

@@ -9,11 +9,15 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
+from scaling.constraints import violations
 from search_spaces.serialise import to_data
 
 from ..analysis.metrics import metric, shown
 from ..driver import Ending
 from ..history import Trial
+from ..latency import LATENCY
+from ..launch import latencies_in
+from ..measured import Measurement
 from ..proposal import Kind
 from ..recipe import Recipe
 from ..study import Study
@@ -34,13 +38,15 @@ class Finding:
     recipe: Mapping[str, Json]  # its settings that were searched
     confirmed: float | None
     final: Trial | None
+    latency: Measurement | None  # measured at the end, where latencies count
     files: Mapping[str, Path]  # spec, weights: those that are there
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The winner's costs and validation scores in the search, and its scores on the test part."""
+        """The winner's costs and validation scores in the search, its latency and scores on the test part after it."""
         final = self.final.metrics if self.final is not None else {}
-        return {**self.trial.metrics, **{n: v for n, v in final.items() if n.startswith("test_")}}
+        after = {} if self.latency is None else {self.latency.metric: self.latency.value}
+        return {**self.trial.metrics, **after, **{n: v for n, v in final.items() if n.startswith("test_")}}
 
 
 def finding(study: Study, folder: Path) -> Finding | None:
@@ -56,6 +62,7 @@ def finding(study: Study, folder: Path) -> Finding | None:
         recipe=_searched(study.plan.space.recipe, candidate.recipe),
         confirmed=confirmed(study.history, study.plan).get(best.number),
         final=trained[0] if trained else None,
+        latency=study.history.winners.get((best.key, LATENCY)),
         files=best_files(folder) if trained else {},
     )
 
@@ -111,11 +118,52 @@ def _best(study: Study, found: Finding) -> dict[str, Json]:
             "mean": found.confirmed,
             "seeds": _confirmations(study, found.trial),
         },
+        "latency": _latency(study, found),
         **{name: str(path) for name, path in found.files.items()},
     }
 
 
-def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, str]]:
+def _latency(study: Study, found: Finding) -> dict[str, Json] | None:
+    """Return what was measured of the winner's latency beside its limits; `keeps` is null where that is not known."""
+    seen, limits = found.latency, [limit for limit in study.plan.limits if limit.metric == LATENCY]
+    if seen is None:
+        return None
+    return {
+        "measured_ms": seen.value,
+        "interval_ms": [seen.low, seen.high],
+        "stable": seen.stable,
+        "reason": seen.reason,
+        "limits": [str(limit) for limit in limits],
+        "keeps": not violations({LATENCY: seen.value}, limits) if seen.stable and limits else None,
+        "searched_ms": found.trial.cost.get(LATENCY),
+        "searched_by": _searched_by(study),
+    }
+
+
+def _searched_by(study: Study) -> str:
+    known = latencies_in(study.plan)
+    return "table" if known is not None and known.quick else "measuring"
+
+
+def _latency_fact(study: Study, found: Finding, seen: Measurement) -> Text:
+    """Say what was measured, in red where it breaks a limit or cannot be believed."""
+    limits = [limit for limit in study.plan.limits if limit.metric == LATENCY]
+    span = f"{shown(LATENCY, seen.low)} to {shown(LATENCY, seen.high)}"
+    broken = seen.stable and violations({LATENCY: seen.value}, limits)
+    said = f"{shown(LATENCY, seen.value)} measured ({span})"
+    if limits:
+        said += (
+            f", which {'breaks' if broken else 'keeps'} {', '.join(map(str, limits))}" if seen.stable else ""
+        )
+    before = found.trial.cost.get(LATENCY)
+    if before is not None:
+        said += f"; {shown(LATENCY, before)} in the search, by {_searched_by(study)}"
+    if not seen.stable:
+        said = f"unstable: {seen.reason}; seen, not to be relied on: {said}"
+    return Text(said, "bold red" if broken or not seen.stable else "")
+
+
+def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, str | Text]]:
     first = study.plan.objectives[0].metric
     tested = first.replace("validation_", "test_")
     if tested in found.metrics and tested != first:
@@ -147,6 +195,8 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
             metric(name).short,
             shown(name, found.trial.cost[name]) + (f" ({', '.join(limits)})" if limits else ""),
         )
+    if found.latency is not None:
+        yield metric(LATENCY).short, _latency_fact(study, found, found.latency)
     if found.recipe:
         yield "recipe", ", ".join(f"{name} {value}" for name, value in found.recipe.items())
     trials = study.history.of(Kind.TRAIN)

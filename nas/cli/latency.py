@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -11,10 +11,13 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from scaling.latency_table import Circumstances
 from search_spaces.block import fixed
+from search_spaces.errors import BadInput
 from search_spaces.network import Network
 from search_spaces.serialise import key
 
+from .latency_table import build
 from .model import model_named, shape_from, with_input
 from .options import RESULTS, AsJson, Results
 from .own import names_own, own_model
@@ -23,22 +26,25 @@ from .show import Json, duration, emit, facts, many, say, table
 if TYPE_CHECKING:
     from torch import nn
 
-    from scaling.latency import Latency, Session, Settings
+    from scaling.latency import Latency, Session
+    from scaling.timing import Settings
 
     Models = Mapping[str, Network | nn.Module]
 
 STABLE, UNSTABLE = 0, 1  # exit codes
+SECONDS = 2.0  # for each model
 INTERVAL = "95\u00a0% interval"  # stays in one line as a head
 
 
 def latency(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="MODEL...",
             help="Published networks, spec files, RUN#best or RUN#key, or your own module:attribute.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     shape: Annotated[
         str | None,
         typer.Option("--input", metavar="C,H,W", help="Another input; a module of your own needs one."),
@@ -60,7 +66,19 @@ def latency(
             help="torch.compile first: none, default, reduce-overhead or max-autotune.",
         ),
     ] = "none",
-    seconds: Annotated[float, typer.Option(help="The time to spend on each model.")] = 2.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="The time to spend on each model: 2, or 0.5 for a table.")
+    ] = None,
+    build_table: Annotated[
+        str | None,
+        typer.Option(metavar="SPACE", help="Build a table of what blocks take, for a preset, config or run."),
+    ] = None,
+    classes: Annotated[int | None, typer.Option(min=2, help="Table: the classes of a preset.")] = None,
+    networks: Annotated[int | None, typer.Option(help="Table: networks to fit; 200 without it.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option(help="Table: networks to judge it by; 50 without it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Table: where to write it.")] = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -72,25 +90,52 @@ def latency(
     nas latency mobilenet_v2
     nas latency mobilenet_v2 efficientnet_b0 --batch 8 --threads 2
     nas latency mynets:Small mynets:Large --input 3,96,96
+    nas latency --build-table mobile --input 3,64,64 --out mobile.json
     """
-    from scaling.latency import Settings, measure_together  # loads torch
-
-    settings = Settings(
+    how = Circumstances(
         batch=batch,
         dtype=dtype,
         memory_format="channels_last" if channels_last else "contiguous",
         compile=compiling,
         device=device,
         threads=threads,
-        seconds=seconds,
     )
+    of_table = {"--classes": classes, "--networks": networks, "--held-out": held_out, "--out": out}
+    _check_asked(models, build_table, [name for name, value in of_table.items() if value is not None])
+    if build_table is not None:
+        from scaling.latency_table_build import Effort  # loads torch
+
+        wanted = {"networks": networks, "held_out": held_out}
+        effort = replace(Effort(), **{name: n for name, n in wanted.items() if n is not None})
+        if seconds is not None:
+            effort = replace(effort, seconds=seconds)
+        usable = build(
+            build_table, shape=shape_from(shape), classes=classes, circumstances=how, effort=effort, out=out,
+            results=results, as_json=as_json,
+        )  # fmt: skip
+        return STABLE if usable else UNSTABLE
+    from scaling.latency import measure_together  # loads torch
+
+    assert models is not None
     given = _given(models, shape_from(shape), results)
-    session = measure_together(given, settings=settings, shape=shape_from(shape))
+    session = measure_together(
+        given, settings=how.settings(SECONDS if seconds is None else seconds), shape=shape_from(shape)
+    )
     if as_json:
         emit(document(session, given, shape_from(shape)))
     else:
         say(*report(session))
     return STABLE if all(one.stable for one in session.models) else UNSTABLE
+
+
+def _check_asked(models: Sequence[str] | None, build_table: str | None, of_table: Sequence[str]) -> None:
+    """Refuse what goes together with a table alone, or not with one."""
+    if build_table is None and not models:
+        raise BadInput("latency: got no MODEL, expected one or more, or --build-table SPACE")
+    if build_table is None and of_table:
+        raise BadInput(f"{of_table[0]}: it says how a table is built, and there is no --build-table SPACE")
+    if build_table is not None and models:
+        raise BadInput(f"--build-table {build_table}: got {models[0]} too, expected no MODEL beside it")
 
 
 def document(session: Session, models: Models, shape: tuple[int, ...] | None) -> dict[str, Json]:

@@ -10,7 +10,8 @@ from search_spaces.errors import Infeasible
 from ..config import StudyConfig
 from ..driver import drive, stop_on_signals
 from ..execution.machine import crowded
-from ..launch import executor_for
+from ..launch import executor_for, latencies_in
+from ..ledger import nothing_kept
 from ..proposal import Kind
 from ..study import Study
 from .finding import Finding, document, finding, summary
@@ -65,6 +66,8 @@ def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
         f"limits: {', '.join(config.limits)}" if config.limits else "no limits",
         many(workers, "worker") if workers else "in this process",
     ]
+    if known := latencies_in(study.plan):
+        parts.insert(2, known.said())
     begun = f"; {told} of its trainings are done already" if told else ""
     return f"{folder.name}: {', '.join(parts)}; in {short_path(folder)}{begun}"
 
@@ -73,8 +76,8 @@ def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -
     if found is None:
         if study.history.exhausted and not study.history.of(Kind.TRAIN):
             raise Infeasible(
-                f"{folder.name}: none of {many(study.history.rejected, 'candidate')} keeps the limits; "
-                f"`{command_for('status', folder)}` says which limit turned them away and by how much"
+                f"{folder.name}: {nothing_kept(study.history, study.plan.limits)}; widen a limit or the space. "
+                f"`{command_for('status', folder)}` has the whole ledger"
             )
         complain(
             f"no trial of {folder.name} ended well; `{command_for('status', folder)}` says what happened"

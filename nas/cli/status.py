@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -14,7 +14,7 @@ from rich.text import Text
 from scaling.constraints import in_units
 
 from ..analysis.metrics import metric, shown
-from ..history import BUILDABLE, Rejection, Trial
+from ..history import BUILDABLE, MEASURED, History, Rejection, Trial
 from ..proposal import Kind, Status
 from ..winner import confirmed
 from .describe import describe
@@ -65,7 +65,7 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "hypervolume_share": None if covered is None else covered.share,
         "reference": None if covered is None else covered.reference,
         "best": None if best is None else _point(best),
-        "rejections": [_rejection(*group) for group in by_limit(record.history.ledger)],
+        "rejections": [_rejection(*group) for group in by_limit(record.history)],
         "failures": failures(record),
         "seconds_spent": round(_spent(record, now), 1),
         "seconds_left": _left(record, now),
@@ -109,13 +109,13 @@ def phase(record: Record) -> str:
     return PHASES[kinds[0] if kinds else Kind.TRAIN]
 
 
-def by_limit(ledger: Iterable[Rejection]) -> list[tuple[str, float, list[float]]]:
-    """Group rejections as (metric, bound, values), the most frequent first."""
-    groups: dict[tuple[str, float], list[float]] = {}
-    for entry in ledger:
-        groups.setdefault((entry.metric, entry.bound), []).append(entry.value)
-    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-    return [(name, bound, values) for (name, bound), values in ordered]
+def by_limit(history: History) -> list[tuple[int, list[Rejection]]]:
+    """Group rejections by limit as (how many in all, those kept), the most frequent first."""
+    groups: dict[str, list[Rejection]] = {}
+    for entry in history.ledger:
+        groups.setdefault(entry.limit, []).append(entry)
+    counted = [(history.turned_away[limit], entries) for limit, entries in groups.items()]
+    return sorted(counted, key=lambda group: -group[0])
 
 
 def failures(record: Record) -> dict[str, dict[str, Json]]:
@@ -139,11 +139,13 @@ def _point(trial: Trial) -> dict[str, Json]:
     return {"key": trial.key, "trial": trial.number, "metrics": trial.metrics}
 
 
-def _rejection(name: str, bound: float, values: list[float]) -> dict[str, Json]:
+def _rejection(count: int, entries: list[Rejection]) -> dict[str, Json]:
+    first, values = entries[0], [entry.value for entry in entries]
     return {
-        "metric": name, "bound": bound, "count": len(values),
-        "nearest": min(values, key=lambda v: abs(v - bound)), "median": statistics.median(values),
-        "farthest": max(values, key=lambda v: abs(v - bound)),
+        "limit": first.limit, "metric": first.metric, "bound": first.bound, "count": count, "kept": len(entries),
+        "nearest": min(values, key=lambda v: abs(v - first.bound)), "median": statistics.median(values),
+        "farthest": max(values, key=lambda v: abs(v - first.bound)),
+        "median_excess": statistics.median(entry.excess for entry in entries),
     }  # fmt: skip
 
 
@@ -203,14 +205,20 @@ def _trials(n: dict[str, int], planned: int) -> str:
 
 def _turned_away(record: Record) -> Iterator[str]:
     yield f"{many(record.history.rejected, 'candidate')}, never trained"
-    for name, bound, values in by_limit(record.history.ledger):
-        if name == BUILDABLE:
-            yield f"{len(values)} whose layers do not fit the input"
+    for count, entries in by_limit(record.history):
+        first, values = entries[0], sorted(entry.value for entry in entries)
+        if first.metric == BUILDABLE:
+            yield f"{count:,} whose layers do not fit the input"
             continue
-        sign = "above" if statistics.median(values) > bound else "below"
-        median = in_units(statistics.median(values))
-        spread = f"{in_units(min(values))} to {in_units(max(values))}, median {median}"
-        yield f"{len(values)} with {metric(name).short} {sign} {in_units(bound)}: {spread}"
+        if first.metric == MEASURED:
+            yield f"{count:,} left out, for enough others had been measured"
+            continue
+        sign = "above" if first.value > first.bound else "below"
+        spread = (
+            f"{in_units(values[0])} to {in_units(values[-1])}, median {in_units(statistics.median(values))}"
+        )
+        off = f"{100 * statistics.median(entry.excess for entry in entries):,.0f} % off"
+        yield f"{count:,} with {metric(first.metric).short} {sign} {in_units(first.bound)}: {spread}, {off}"
 
 
 def _best(record: Record, best: Trial) -> str:

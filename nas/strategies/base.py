@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Protocol
 
 from search_spaces.automaton import count
@@ -17,9 +18,12 @@ from search_spaces.data import Data
 from search_spaces.moves import enumerate_members, sample
 
 from ..recipe import Candidate
+from .walks import walk
 
 Code = tuple[int, ...]
 TRIES = 200  # moves of the strategy's own, then as many fair samples, before the space is listed
+SAMPLES = 1000  # fair samples of a space that cannot be listed
+WALKS = 4
 LISTABLE = 20_000  # members; a smaller space is searched to its last one
 
 
@@ -32,32 +36,46 @@ class Told:
     costs: tuple[float, ...] | None
 
 
+def no_excess(candidate: Candidate) -> float:
+    """Return 0: without limits, none is broken."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a strategy may know: the space, a seed, and whether a candidate may be proposed."""
+    """What a strategy may know: the space, a seed, and whether a candidate may be proposed.
+
+    `excess` is 0 for what keeps the limits, else it says by how much they are broken: which way to go.
+    """
 
     space: Candidate
     seed: int
     admits: Callable[[Candidate], bool]  # within the limits, and never evaluated before
+    excess: Callable[[Candidate], float] = no_excess
 
     def rng(self, number: int) -> random.Random:
         """Return the generator for proposal `number`, the same however the study got there."""
         return random.Random(f"{self.seed}:{number}")
 
     def first_admitted(self, draw: Callable[[], Candidate], rng: random.Random) -> Candidate | None:
-        """Return the first candidate of `draw` that is admitted; fair samples next; None where nothing is left.
+        """Return the first candidate of `draw` that is admitted; fair samples next; None where nothing is found.
 
-        Bounded: 200 draws, 200 samples uniform over members, then every member of a space of up to 20,000.
+        Bounded: 200 draws, 200 samples uniform over members, then every member of a space of up to 20,000. In a
+        larger one 1,000 samples in all, then 4 walks of 1,000 steps. A sample that is admitted is a fair draw of what
+        is; the end of a walk is nearly one, see `walks`. The order of options counts nowhere.
         """
-        for source in (draw, lambda: sample(self.space, rng, by="member")):
-            for _ in range(TRIES):
+        fair = partial(sample, self.space, rng, by="member")
+        listable = count(self.space) <= LISTABLE
+        for source, tries in ((draw, TRIES), (fair, TRIES if listable else SAMPLES)):
+            for _ in range(tries):
                 candidate = source()
                 if self.admits(candidate):
                     return candidate
-        if count(self.space) > LISTABLE:
-            return None
-        left = [member for member in enumerate_members(self.space) if self.admits(member)]
-        return rng.choice(left) if left else None
+        if listable:
+            left = [member for member in enumerate_members(self.space) if self.admits(member)]
+            return rng.choice(left) if left else None
+        ends = (member for _ in range(WALKS) for member in walk(self.space, self.excess, rng))
+        return next(filter(self.admits, ends), None)
 
 
 class Strategy(Protocol):

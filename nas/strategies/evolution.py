@@ -16,6 +16,8 @@ from search_spaces.moves import crossover, decode, mutate, sample
 from ..recipe import Candidate
 from .base import Code, Scope, Strategy, StrategyConfig, Told
 
+FURTHER = 3  # mutations of a child that breaks the limits
+
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,8 @@ class Evolution(StrategyConfig):
 
     With several objectives the contest's winner is one that no other contestant dominates. The first
     `population` proposals are drawn, each decision uniform. `crossover` is the share of children that mix two
-    winners before mutation (0 in the paper).
+    winners before mutation (0 in the paper). A child that breaks the limits is mutated on, up to 3 times: what lies
+    within them may be reached only through what does not.
     """
 
     population: Whole = 20
@@ -56,7 +59,12 @@ class _Evolution:
         space, parent = self.scope.space, self._winner(rng)
         if self.config.crossover and rng.random() < self.config.crossover:
             parent = crossover(space, parent, self._winner(rng), rng)
-        return mutate(space, parent, rng)
+        child = mutate(space, parent, rng)
+        for _ in range(FURTHER):
+            if not self.scope.excess(child):
+                break
+            child = mutate(space, child, rng)
+        return child
 
     def _winner(self, rng: random.Random) -> Candidate:
         contest = rng.sample(list(self.youngest), min(self.config.contestants, len(self.youngest)))

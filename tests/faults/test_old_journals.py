@@ -39,7 +39,10 @@ def every_event(journal: Path, at: Path) -> tuple[Event, ...]:
 
 
 def answered(events: tuple[Event, ...]) -> Iterator[tuple[int, Event]]:
-    """Yield (events until then, the next proposal) for every moment at which nothing was in flight."""
+    """Yield (events until then, the next proposal) for every moment at which nothing was in flight.
+
+    Not where the search then gave up: a later release may find more within the same limits.
+    """
     flying: set[object] = set()
     for position, event in enumerate(events[:-1]):
         number = event.payload.get("number")
@@ -47,8 +50,8 @@ def answered(events: tuple[Event, ...]) -> Iterator[tuple[int, Event]]:
             flying.add(number)
         elif event.type == "tell":
             flying.discard(number)
-            following = next((e for e in events[position + 1 :] if e.type == "ask"), None)
-            if following is not None and not flying:
+            following = next((e for e in events[position + 1 :] if e.type in ("ask", "exhausted")), None)
+            if following is not None and following.type == "ask" and not flying:
                 yield position + 1, following
 
 

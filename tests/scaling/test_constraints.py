@@ -1,7 +1,7 @@
 """Limits: their text, what breaks them, and ranges against all members of small spaces."""
 
 import random
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 
 import pytest
 from hypothesis import assume, given, settings
@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 from scaling.constraints import (
     METRICS,
     Limit,
+    Range,
     Violation,
     bounds,
-    feasible_share,
+    broken,
     parse_limit,
     prove_feasible,
     violations,
 )
 from scaling.cost import Cost, cost
+from scaling.providers import ANALYTIC, check_known, values
+from scaling.shares import drawn, feasible_share, share
 from search_spaces import (
     BadInput,
     Block,
@@ -38,6 +41,7 @@ from search_spaces import (
     TotalAtMost,
     count,
     enumerate_members,
+    sample,
 )
 from search_spaces.presets import mobile
 from search_spaces.serialise import from_data, to_data
@@ -192,6 +196,11 @@ def test_the_range_of_an_unknown_metric_is_refused() -> None:
         (" peak_bytes  <= 2G ", Limit(metric="peak_bytes", at_most=2e9)),
         ("latency_ms <= 3.5", Limit(metric="latency_ms", at_most=3.5)),
         ("macs <= 1e6", Limit(metric="macs", at_most=1e6)),
+        ("1M <= macs <= 5M", Limit(metric="macs", at_least=1e6, at_most=5e6)),
+        ("20k<=params<=20k", Limit(metric="params", at_least=2e4, at_most=2e4)),
+        ("latency_ms@amd-epyc-2-3ad643 <= 4", Limit(metric="latency_ms@amd-epyc-2-3ad643", at_most=4.0)),
+        ("0.5 <= latency_ms@desk.1 <= 4", Limit(metric="latency_ms@desk.1", at_least=0.5, at_most=4.0)),
+        ("raspi4_ms<=5", Limit(metric="raspi4_ms", at_most=5.0)),
     ],
 )
 def test_limits_are_read_from_text_and_written_back(text: str, limit: Limit) -> None:
@@ -212,6 +221,11 @@ def test_limits_are_read_from_text_and_written_back(text: str, limit: Limit) -> 
         "macs <= 5 M M",
         "macs <= 1e999",
         "5M >= macs",
+        "5M <= macs",
+        "1M >= macs >= 5k",
+        "5M <= macs <= 1M",
+        "latency_ms@ <= 4",
+        "latency_ms@a b <= 4",
     ],
 )
 def test_text_that_says_no_limit_is_refused(text: str) -> None:
@@ -223,6 +237,17 @@ def test_text_that_says_no_limit_is_refused(text: str) -> None:
 def test_a_limit_without_a_sound_bound_is_refused(given_bounds: dict[str, float]) -> None:
     with pytest.raises(BadInput, match="limit on macs"):
         Limit(metric="macs", **given_bounds)
+
+
+@given(st.floats(0, 1e15), st.floats(0, 1e15) | st.none(), st.sampled_from(("macs", "latency_ms@desk-1")))
+def test_a_limit_written_as_text_reads_back_equal(a: float, b: float | None, metric: str) -> None:
+    ends = sorted((a, a if b is None else b))
+    for limit in (
+        Limit(metric=metric, at_most=a),
+        Limit(metric=metric, at_least=a),
+        Limit(metric=metric, at_least=ends[0], at_most=ends[1]),
+    ):
+        assert parse_limit(str(limit)) == limit
 
 
 def test_limits_are_data_in_files_too() -> None:
@@ -247,6 +272,69 @@ def test_limits_hold_any_metric_and_pass_over_those_not_known_yet() -> None:
     limits = [parse_limit("latency_ms <= 2"), parse_limit("macs <= 1")]
     assert [v.metric for v in violations({"latency_ms": 3.0}, limits)] == ["latency_ms"]
     assert [v.metric for v in violations({"latency_ms": float("nan")}, limits)] == ["latency_ms"]
+
+
+@dataclass
+class Known:
+    """A provider that says one number and counts how often."""
+
+    metrics: tuple[str, ...]
+    value: float
+    quick: bool = True
+    calls: int = 0
+
+    def of(self, network: Network) -> dict[str, float]:
+        """Return the number for all metrics."""
+        self.calls += 1
+        return dict.fromkeys(self.metrics, self.value)
+
+    def reach(self, space: Network, metric: str) -> Range | None:
+        """Return just the number."""
+        return Range(low=self.value, high=self.value, known="exact")
+
+
+def test_limits_are_held_provider_by_provider_and_who_wants_one_asks_no_further() -> None:
+    member = sample(mobile((3, 32, 32), 10), random.Random(0))
+    first, second = Known(("latency_ms",), 3.0), Known(("latency_ms", "macs"), 9.0)
+    limits = [parse_limit("latency_ms <= 2"), parse_limit("macs <= 1")]
+    found = broken(member, limits, providers=(first, second, ANALYTIC))
+    assert next(found) == Violation(metric="latency_ms", value=3.0, bound=2.0, excess=0.5)
+    assert (first.calls, second.calls) == (1, 0)
+    assert [(v.metric, v.value) for v in found] == [("macs", 9.0)]  # the first who knows a metric is asked
+    assert values(member, ["macs", "params", "x"], providers=(first, second, ANALYTIC)) == {
+        "macs": 9.0,
+        "params": cost(member).params,
+    }
+
+
+def test_a_provider_that_knows_a_range_proves_a_limit_impossible() -> None:
+    with pytest.raises(
+        Infeasible, match=r"limit latency_ms@desk <= 2: .* latency_ms@desk can be 3\.5 to 3\.5"
+    ):
+        prove_feasible(
+            mobile((3, 32, 32), 10),
+            [parse_limit("latency_ms@desk <= 2")],
+            providers=(ANALYTIC, Known(("latency_ms@desk",), 3.5)),
+        )
+
+
+def test_a_metric_nobody_knows_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        BadInput, match=r"limits: got 'mcas', expected one of params, macs, .*did you mean 'macs'"
+    ):
+        check_known(["params", "mcas"], where="limits")
+
+
+def test_the_shares_of_limits_come_from_one_drawing_and_what_cannot_be_built_keeps_none() -> None:
+    space = Network(
+        input=(1, 4, 4),
+        stages=(Stage(blocks=(Conv(kernel=Choice(3, 9), padding="valid"),), width=Choice(2, 4)),),
+        head=Classifier(classes=3),
+    )
+    found = drawn(space, ["macs"], rng=random.Random(0), n=400)
+    assert share(found, []).low < 0.5 < share(found, []).high
+    half = share(found, [parse_limit("macs <= 100")])
+    assert half.low < 0.25 < half.high
 
 
 def test_the_feasible_share_is_that_of_all_members() -> None:

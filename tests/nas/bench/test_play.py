@@ -17,6 +17,7 @@ from nas.bench import (
     Report,
     Table,
     Task,
+    Within,
     bundled,
     own_task,
     play,
@@ -24,10 +25,11 @@ from nas.bench import (
     with_budgets,
 )
 from nas.bench.identity import members
-from nas.bench.play import coder, true_front
+from nas.bench.keepers import best_there_is, limit_of, true_front
+from nas.bench.play import coder
 from nas.bench.scores import p_better
 from nas.recipe import Candidate
-from nas.strategies import Evolution, Random, Scope, Strategy, StrategyConfig, Told
+from nas.strategies import Evolution, LocalSearch, Random, Scope, Strategy, StrategyConfig, Told
 from search_spaces import Choice, Classifier, Conv, MBConv, Network, Repeat, Stage, sample
 from search_spaces.errors import BadInput, OutOfSpace
 from search_spaces.moves import decode, encode
@@ -150,6 +152,58 @@ def test_the_true_front_of_the_bundled_table_has_ratio_one():
     for accuracy, macs in points:
         keeper.see((-accuracy, macs), ())
     assert keeper.values() == (1.0,)
+
+
+def limited(percentile: int = 60, **settings: object) -> Task:
+    regret = Report(dataset="d", metric=TEST, label="", regret=True)
+    within = Within(column="cost", percentile=percentile)
+    return task(signal=(TEST,), reports=(regret,), within=within, **settings)
+
+
+def test_regret_is_measured_to_the_best_member_within_the_limit():
+    """Costs 5 10 20 30 40 50: four members are the first to be 60 % of six; the best test value of these is 90."""
+    one = limited(budgets=(1, 2, 3))
+    assert limit_of(one, TABLE) == (2, 30.0)
+    assert at_budgets(one, (1, 2, 3)) == [(30,), (15,), (0,)]
+    assert best_there_is(one, TABLE, 0) == 0
+    assert limit_of(limited(50), TABLE) == (2, 20.0)
+
+
+def test_what_breaks_the_limit_is_never_asked_and_costs_nothing():
+    one = limited(budgets=(4,))
+    for config in (Random(), Evolution(population=2), LocalSearch(initial=1)):
+        for seed in range(5):
+            assert play(Ground.of(one, TABLE), config, seed=seed)[-1] == (0,)
+    ground = Ground.of(one, TABLE)
+    assert [ground.excess(code) for code in CODES] == [0, 0, 0, 0, 10 / 30, 20 / 30]
+
+
+def test_twelve_settings_have_a_row_each_and_one_of_their_means_paired_by_seed():
+    tasks = tuple(with_budgets(one, (20,)) for one in PROTOCOLS["limited"])
+    assert len({one.reports[0].dataset for one in tasks}) == 12
+    entrants = (Entrant(name="random", config=Random()), Entrant(name="local", config=LocalSearch(initial=5)))
+    runs = Bench(table=bundled(), entrants=entrants, tasks=tasks, seeds=(0, 1, 2)).play()
+    found = rows(runs)
+    assert [(r.strategy, r.dataset) for r in found[-2:]] == [("random", "all"), ("local", "all")]
+    assert len(found) == 2 * 12 + 2
+    base, ours = found[-2:]
+    for row in (base, ours):
+        each = [r.mean for r in found[:-2] if r.strategy == row.strategy]
+        assert row.mean == pytest.approx(statistics.fmean(each))
+        assert row.mean > 0
+    assert (base.gain, base.p) == (None, None)
+    assert ours.gain == pytest.approx(base.mean - ours.mean)
+    by_seed = [statistics.fmean(one.by_seed(0, 20)[seed] for one in runs[:12]) for seed in (0, 1, 2)]
+    assert base.sd == pytest.approx(statistics.stdev(by_seed))
+
+
+def test_half_of_all_cells_keep_a_limit_at_the_median():
+    table = bundled()
+    for one in PROTOCOLS["limited"]:
+        place, most = limit_of(one, table)
+        kept = sum(row[place] <= most for row in table.rows.values()) / len(table.rows)
+        assert kept * 100 >= one.within.percentile
+        assert kept * 100 < one.within.percentile + (0.1 if "eyeriss" not in one.within.column else 5)
 
 
 def test_curves_hold_the_budgets_and_end_with_the_largest():

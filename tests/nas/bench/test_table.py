@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import nas.bench
 from nas.bench import Table, bundled, load_table
 from nas.bench.identity import by_arch, members
 from scaling.cost import cost
@@ -62,6 +63,21 @@ def test_the_bundled_table_has_every_cell_once_and_the_published_extremes():
 def test_known_cells_have_their_published_accuracies(arch, cifar10, cifar100):
     row = of(arch)
     assert (round(row["cifar10_test_200ep"], 2), round(row["cifar100_test_200ep"], 2)) == (cifar10, cifar100)
+
+
+def test_the_table_has_the_latencies_of_four_devices():
+    """Row 0 of the sources, rounded: 10.48198, 3.64562, 17.47947, 10.52463 ms."""
+    row = of(
+        "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
+    )
+    latencies = {name: value for name, value in row.items() if name.endswith("_ms")}
+    assert latencies == {
+        "raspi4_ms": 10.482, "eyeriss_ms": 3.64562, "titanx_256_ms": 17.479, "gold6226_ms": 10.525
+    }  # fmt: skip
+
+
+def test_the_bundled_table_stays_small():
+    assert (Path(nas.bench.__file__).parent / "nasbench201.csv.gz").stat().st_size < 700_000
 
 
 def test_params_and_macs_of_the_table_are_those_our_formula_gives():

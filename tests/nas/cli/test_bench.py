@@ -87,6 +87,20 @@ def test_people_read_a_table_a_task_and_how_to_get_more(own, tmp_path, nas):
     assert (tmp_path / "bench" / "table-mine.png").is_file()
 
 
+def test_settings_under_limits_are_one_table_with_their_means(tmp_path, nas, monkeypatch):
+    monkeypatch.setattr("nas.bench.files.write_pictures", lambda *_: [])  # twelve of them
+    code, out, err = nas("bench", "--seeds", "2", "--workers", "1", "--protocol", "limited", "--budget", "10",
+                         "--strategy", "local_search", "--out", tmp_path)  # fmt: skip
+    assert (code, err) == (0, "")
+    rows = re.findall(r"^(\w+_ms-\d\d|all) +([\d.]+ ± [\d.]+)[ *]+([\d.]+ ± [\d.]+)", out, re.MULTILINE)
+    assert [row[0] for row in rows] == [
+        *(f"{d}_ms-{p}" for d in ("raspi4", "eyeriss", "titanx_256", "gold6226") for p in (10, 25, 50)), "all"
+    ]  # fmt: skip
+    assert "limited  CIFAR-10 test accuracy short of the best within the limit (points)" in out
+    assert re.search(r"^p +[\d.e-]+", out, re.MULTILINE)
+    assert out.rstrip().endswith("scores.csv")
+
+
 def of(own: tuple[Path, Path]) -> list[str]:
     """Return the options that name a table of one's own."""
     return ["--table", str(own[0]), "--space", str(own[1]), "--objective", "accuracy:max"]

@@ -38,9 +38,11 @@ def test_status_says_which_limit_turned_candidates_away_and_by_how_much(results,
     (group,) = document(out)["rejections"]
     assert (group["metric"], group["bound"]) == ("macs", 600_000)
     assert 600_000 < group["nearest"] <= group["median"] <= group["farthest"]
-    assert group["count"] == document(out)["trials"]["rejected"]
+    assert group["count"] == group["kept"] == document(out)["trials"]["rejected"]
+    assert group["limit"] == "macs <= 600k"
+    assert group["median_excess"] == pytest.approx(group["median"] / 600_000 - 1)
     _, out, _ = nas("status", "second", "--results", results)
-    assert re.search(r"\d+ with MACs above 600k: \S+ to \S+, median", out)
+    assert re.search(r"\d+ with MACs above 600k: \S+ to \S+, median \S+, [\d,]+ % off", out)
 
 
 def test_status_names_failures_with_the_last_note(results, nas):
@@ -110,6 +112,45 @@ def test_space_gives_size_ranges_and_share(nas):
     assert len(said["members"]) == 3
 
 
+def test_space_says_the_share_of_each_limit_and_of_all_together(nas):
+    limits = ("--limit", "200k <= macs <= 1M", "--limit", "params >= 30k")
+    _, out, _ = nas("space", "mixed", "--input", "1,8,8", *limits, "--samples", "300", "--json")
+    said = document(out)
+    assert [one["limit"] for one in said["shares"]] == ["200k <= macs <= 1M", "params >= 30k"]
+    for one in said["shares"]:
+        low, high = one["interval"]
+        assert low <= one["share"] <= high
+        assert one["share"] >= said["feasible_share"] > 0
+    _, out, _ = nas("space", "mixed", "--input", "1,8,8", *limits, "--samples", "50")
+    assert re.search(
+        r"^keep all limits +\S+ % \(95 % interval: \S+ to \S+ %\) of 50 members", out, re.MULTILINE
+    )
+
+
+def test_space_draws_any_metric(nas):
+    _, out, _ = nas("space", "mixed", "--input", "1,8,8", "--metric", "params", "--samples", "80", "--json")
+    drawn = document(out)["histogram"]
+    assert (drawn["metric"], len(drawn["edges"]), sum(drawn["counts"])) == ("params", 11, 80)
+    assert min(drawn["counts"]) >= 0
+    assert drawn["edges"] == sorted(drawn["edges"])
+    _, out, _ = nas("space", "mixed", "--input", "1,8,8", "--metric", "params", "--samples", "20")
+    assert "parameters of 20 members" in out
+
+
+def test_space_of_a_study_on_a_table_has_its_columns(tmp_path, nas):
+    study = "space: nasbench201\ntable: nasbench201\nobjectives: ['cifar10_val_12ep:max']\nlimits: ['raspi4_ms <= 9']\n"
+    (tmp_path / "study.yaml").write_text(study)
+    code, out, err = nas(
+        "space", tmp_path / "study.yaml", "--metric", "gold6226_ms", "--samples", "40", "--json"
+    )
+    assert (code, err) == (0, "")
+    said = document(out)
+    assert said["raspi4_ms"] == {"low": 0.011, "high": 98.888, "known": "exact"}
+    assert said["limits"] == ["raspi4_ms <= 9"]
+    assert said["histogram"]["metric"] == "gold6226_ms"
+    assert said["macs"]["known"] == "exact"
+
+
 def test_space_for_people_has_a_histogram_over_all_members_drawn(nas):
     _, out, _ = nas("space", "mixed", "--input", "1,8,8", "--samples", "100")
     bars = re.findall(r"^ +\S+ to +\S+ .* (\d+)$", out, re.MULTILINE)
@@ -143,7 +184,13 @@ def test_a_limit_that_no_member_keeps_shows_the_space_and_ends_with_3(nas):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["mixde"], ["mixed", "--limit", "macz<=1"], ["mixed", "--limit", "x"], ["mixed", "--input", "3"]],
+    [
+        ["mixde"],
+        ["mixed", "--limit", "macz<=1"],
+        ["mixed", "--metric", "raspi4_ms"],
+        ["mixed", "--limit", "x"],
+        ["mixed", "--input", "3"],
+    ],
 )
 def test_space_refuses_what_it_cannot_use(arguments, nas):
     code, out, err = nas("space", *arguments)
@@ -293,7 +340,7 @@ def test_the_documented_json_has_the_keys_that_are_printed(searched, tmp_path, n
     printed = {
         "search": searched[1],
         "status": nas("status", "both", "--results", tmp_path, "--json")[1],
-        "space": nas("space", "mixed", "--input", "1,8,8", "--samples", "20", "--json")[1],
+        "space": nas("space", "mixed", "--input=1,8,8", "--samples=20", "--limit=macs<=1M", "--json")[1],
         "profile": nas("profile", "lenet5", "--json")[1],
         "compare": nas("compare", "both", "--results", tmp_path, "--out", tmp_path / "c", "--json")[1],
         "bench": nas(

@@ -106,12 +106,16 @@ def test_limits_that_nothing_keeps_end_with_3(nas, tmp_path):
 
 
 def test_limits_that_no_candidate_keeps_end_with_3_and_a_journal(nas, tmp_path):
-    code, out, err = nas("search", 'limits=["macs <= 8k"]', "--name", "none", "--results", tmp_path, "--json")
+    limits = 'limits=["macs <= 8k", "params >= 100k"]'  # each alone is kept by some
+    code, out, err = nas("search", limits, "--name", "none", "--results", tmp_path, "--json")
     assert code == 3
     assert document(out)["best"] is None
-    assert "none of 400 candidates" in err
+    said = "none of 1,200 members drawn and .* keeps macs <= 8k and params >= 100k; macs <= 8k turned most away, 1,2"
+    assert re.search(said, err)
+    assert "the closest miss, " in err
     _, out, _ = nas("status", "none", "--results", tmp_path, "--json")
-    assert document(out)["trials"]["rejected"] == 400
+    assert document(out)["trials"]["rejected"] == 1200
+    assert document(out)["rejections"][0]["count"] == 1200
 
 
 def test_a_search_in_which_everything_fails_ends_with_1(nas, tmp_path, monkeypatch):
