@@ -29,6 +29,7 @@ from .making import resolve
 from .moves import crossover, decode, encode, enumerate_members, mutate, neighbours, sample
 from .network import Network, Shared, Stage, Use, lower, steps
 from .serialise import from_text, key, load, to_json, to_yaml
+from .source import to_source
 
 __all__ = [
     "ActAxial", "ActConv", "ActSeparable", "ArchscaleError", "BadInput", "BadSpec", "Block", "Branches",
@@ -39,5 +40,5 @@ __all__ = [
     "Regressor", "Repeat", "ResidualBasic", "ResidualBottleneck", "Searchable", "Shared", "ShuffleUnit",
     "Skip", "Stage", "TotalAtMost", "Unbuildable", "Use", "Zero", "concat", "count", "crossover",
     "decisions", "decode", "encode", "enumerate_members", "fixed", "from_text", "key", "load", "lower",
-    "mutate", "neighbours", "register", "resolve", "sample", "steps", "to_json", "to_yaml", "total",
+    "mutate", "neighbours", "register", "resolve", "sample", "steps", "to_json", "to_source", "to_yaml", "total",
 ]  # fmt: skip
