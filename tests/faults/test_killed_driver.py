@@ -121,6 +121,7 @@ def test_a_second_signal_ends_it_at_once_and_it_resumes(tmp_path: Path) -> None:
     driver = begin_driver(folder, 30, "deaf")
     while not asked(folder):
         time.sleep(0.02)
+    time.sleep(0.3)  # it was asked; a moment later it runs
     driver.send_signal(signal.SIGINT)
     time.sleep(0.1)
     # This executor's trial cannot be killed: one that hears nothing is waited for.

@@ -96,7 +96,15 @@ def test_a_search_that_finds_nothing_says_what_was_drawn_and_how_near_it_came(tm
     assert "rejected" in study.journal.events[-1].payload
 
 
-@pytest.mark.parametrize("strategy", [Random(), Evolution(population=3), LocalSearch(initial=2)], ids=str)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(Random(), marks=pytest.mark.slow),
+        pytest.param(Evolution(population=3), marks=pytest.mark.slow),
+        LocalSearch(initial=2),
+    ],
+    ids=str,
+)
 def test_limits_that_one_member_in_a_million_keeps_are_searched_and_resumed(
     strategy: StrategyConfig, tmp_path: Path
 ) -> None:

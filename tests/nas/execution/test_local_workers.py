@@ -57,6 +57,7 @@ def until_ended(executor: Executor, seconds: float = 60) -> tuple[Ended, list[Re
     raise AssertionError(f"nothing ended within {seconds} s")
 
 
+@pytest.mark.slow
 def test_a_trial_over_its_limit_ends_by_itself_and_its_worker_lives_on(patient: Executor) -> None:
     patient.submit(proposal(0, LONG), 0)
     process = patient._workers[0].pid  # type: ignore[attr-defined]  # what users must not see
