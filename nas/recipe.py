@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from search_spaces.block import Rate, Whole
-from search_spaces.choice import Searchable
+from search_spaces.choice import Searchable, options
 from search_spaces.data import Data
 from search_spaces.errors import BadInput, BadSpec
 from search_spaces.network import Network
 
-from .data.augment import Augmentation, options
+from .data.augment import Augmentation
 
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from search_spaces.automaton import automaton
 from search_spaces.block import Amount, Block, fixed
 from search_spaces.check import combinators
-from search_spaces.choice import Choice, Repeat, Same, Searchable
+from search_spaces.choice import Choice, Repeat, Same, Searchable, options
 from search_spaces.errors import BadInput, Infeasible, Unbuildable
 from search_spaces.layers import Shape
 from search_spaces.moves import sample
@@ -28,7 +28,7 @@ from search_spaces.network import Network, Stage
 
 from .cost import Cost, block_cost, cost
 from .shared_ranges import shared_reach
-from .spans import NotSeparableError, options, variants
+from .spans import NotSeparableError, variants
 
 Known = Literal["exact", "outer", "sampled"]
 METRICS = ("params", "macs", "activations", "peak_bytes")

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 from search_spaces.automaton import count
 from search_spaces.block import Amount, Block, fixed
 from search_spaces.cells import Cell, Edge, resolved
-from search_spaces.choice import Choice, Pick, Searchable
+from search_spaces.choice import Choice, Pick, Searchable, options
 from search_spaces.errors import Unbuildable
 from search_spaces.graph import Graph
 from search_spaces.layers import Shape
@@ -28,7 +28,7 @@ from search_spaces.moves import enumerate_members
 from search_spaces.network import Network, Shared, Use, block_graph, placed, steps
 
 from .cost import block_cost, graph_cost
-from .spans import NotSeparableError, Sums, options, times, total, variants
+from .spans import NotSeparableError, Sums, times, total, variants
 
 T = TypeVar("T")
 MOST_SKELETONS = 64

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar, cast
 
 from search_spaces.automaton import count
-from search_spaces.choice import Choice, Searchable
+from search_spaces.choice import Choice
 from search_spaces.moves import enumerate_members
 
 T = TypeVar("T")
@@ -16,11 +16,6 @@ MOST_VARIANTS = 4096  # of one block, or of the input
 
 class NotSeparableError(Exception):
     """A space whose parts' costs cannot be told apart, or are too many to go through."""
-
-
-def options(value: Searchable[T]) -> tuple[T, ...]:
-    """Return what a searchable field chooses among."""
-    return value.options if isinstance(value, Choice) else (value,)
 
 
 def variants(node: T | Choice[T]) -> Sequence[T]:

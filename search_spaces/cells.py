@@ -14,7 +14,7 @@ from pydantic import Field
 
 from .block import ActivationName, Block, fixed
 from .cell_blocks import Zero
-from .choice import Choice, Pick, Searchable
+from .choice import Pick, Searchable, options
 from .data import ByKind, Data, register
 from .errors import BadSpec, Unbuildable
 from .graph import BATCH_NORM, Feature, Norm, Place, concat, total
@@ -62,7 +62,7 @@ class Cell(Block):
     def check(self) -> None:
         """Raise `BadSpec` where an edge or the output reads a value that is not there before it."""
         for number, node in enumerate(self.nodes, start=self.inputs):
-            latest = max(source for edge in _every(node) for source in _options(edge.source))
+            latest = max(source for edge in _every(node) for source in options(edge.source))
             if latest >= number:
                 raise BadSpec(
                     f"nodes[{number - self.inputs}]: got an edge from value {latest}, expected an earlier one than "
@@ -135,11 +135,7 @@ def resolved(node: tuple[Searchable[Edge], ...] | Pick[Edge]) -> tuple[Edge, ...
 def _every(node: tuple[Searchable[Edge], ...] | Pick[Edge]) -> Iterator[Edge]:
     """Yield all edges that a node may have."""
     for edge in node.options if isinstance(node, Pick) else node:
-        yield from _options(edge)
-
-
-def _options(value: Searchable[T]) -> tuple[T, ...]:
-    return value.options if isinstance(value, Choice) else (value,)
+        yield from options(edge)
 
 
 def _ratio(x: Feature, newest: Feature) -> tuple[int, ...]:

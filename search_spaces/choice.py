@@ -74,6 +74,15 @@ class Pick(Generic[T_co]):
 Searchable = Annotated[T | Choice[T], ByKind()]
 
 
+def options(value: T | Choice[T]) -> tuple[T, ...]:
+    """Return all that a searchable field may become.
+
+    >>> options(Choice(3, 5)), options(7)
+    ((3, 5), (7,))
+    """
+    return value.options if isinstance(value, Choice) else (value,)
+
+
 def decisions(space: object, spec: object) -> Decisions:
     """Return the decisions, path -> option index, that make `spec` of `space`: the inverse of `resolve`.
 

@@ -33,8 +33,9 @@ from .layers import (
     Upsample,
     Zeros,
 )
+from .pooling import needs_windows
 from .source_form import Form, Slot, same
-from .source_pools import POOLS, needs_windows, pool_slots, windows
+from .source_pools import POOLS, pool_slots, windows
 
 ACTIVATIONS = {  # the function, the class
     "relu": ("F.relu", "ReLU"),

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from torch import nn
 
-from .errors import Unbuildable
 from .layers import (
     Activation,
     AdaptivePooling,
@@ -33,6 +32,7 @@ from .layers import (
     Upsample,
     Zeros,
 )
+from .pooling import needs_windows, only_cuts
 from .torch_parts import (
     Channels,
     Concatenating,
@@ -155,34 +155,13 @@ def _normalisation(layer: Normalisation, channels: int, axes: int) -> nn.Module:
 
 
 def _pooling(layer: Pooling, spatial: Axes) -> nn.Module:
-    axes = list(zip(layer.padding, layer.kernel, strict=True))
-    if any(max(pads) >= k for pads, k in axes):
-        raise Unbuildable(f"Pooling: got padding {layer.padding}, expected less than kernel {layer.kernel}")
-    cut = _only_cuts(layer)
-    if not cut and any(before != after or not 0 <= 2 * before <= k for (before, after), k in axes):
+    if needs_windows(layer, spatial):
         return Windows(layer)
-    if (
-        layer.kind == "average"
-        and len(axes) == 3
-        and any(n < k for n, (_, k) in zip(spatial, axes, strict=True))
-    ):
-        return Windows(layer)  # torch's refuses a map smaller than the kernel, padded or not
-    pool = (MAX_POOLS if layer.kind == "max" else AVERAGE_POOLS)[len(axes) - 1]
-    padding, ceil = tuple(before for before, _ in layer.padding), cut or layer.ceil_mode
+    pool = (MAX_POOLS if layer.kind == "max" else AVERAGE_POOLS)[len(spatial) - 1]
+    padding, ceil = tuple(before for before, _ in layer.padding), only_cuts(layer) or layer.ceil_mode
     if layer.kind == "max":
         return pool(layer.kernel, layer.stride, padding, ceil_mode=ceil)
     return pool(layer.kernel, layer.stride, padding, ceil, layer.count_padding)
-
-
-def _only_cuts(layer: Pooling) -> bool:
-    """Tell whether padding does no more than torch's `ceil_mode`: give the last window its missing positions.
-
-    ceil(m / s) = floor((m + s - 1) / s), so this is padding of s - 1 after the map and none before it.
-    """
-    if layer.ceil_mode or layer.count_padding:
-        return False
-    axes = zip(layer.padding, layer.stride, layer.kernel, strict=True)
-    return all(pads == (0, s - 1) and s <= k for pads, s, k in axes)
 
 
 def _dropout(layer: Dropout, axes: int) -> nn.Module:

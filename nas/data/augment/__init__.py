@@ -1,6 +1,6 @@
 """Augmentations as data: what a recipe holds; loads no torch until one is applied."""
 
-from .base import Augmentation, Mixed, Targets, augmented, options
+from .base import Augmentation, Mixed, Targets, augmented
 from .geometry import Crop, Flip, Rotate, Scale
 from .intensity import Blur, Cutout, Intensity, Noise
 from .mixing import Mixup
@@ -19,5 +19,4 @@ __all__ = [
     "Scale",
     "Targets",
     "augmented",
-    "options",
 ]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias, TypeV
 
 from pydantic import AfterValidator, Field
 
-from search_spaces.choice import Choice
 from search_spaces.data import Checked
 
 if TYPE_CHECKING:
@@ -64,11 +63,6 @@ def augmented(
     for augmentation in augmentations:
         x, y = augmentation.transform(x, y, generator)
     return x, y
-
-
-def options(value: T | Choice[T]) -> tuple[T, ...]:
-    """Return all that a searchable field may become."""
-    return value.options if isinstance(value, Choice) else (value,)
 
 
 def around(centre: float, strength: float | Range) -> Range:

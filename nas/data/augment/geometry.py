@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from search_spaces.block import Whole, fixed
-from search_spaces.choice import Searchable
+from search_spaces.choice import Searchable, options
 from search_spaces.data import ByKind, register
 from search_spaces.errors import BadInput
 
-from .base import Augmentation, Axis, Fill, Probability, Rising, around, options
+from .base import Augmentation, Axis, Fill, Probability, Rising, around
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
