@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from scaling.cost import cost, layer_costs
+from scaling.cost import LayerCost, cost, layer_costs
 from search_spaces.block import fixed
 from search_spaces.network import Network, lower
 from search_spaces.receptive import receptive_fields
@@ -94,18 +94,7 @@ def profile_network(model: str, network: Network, *, ask: bool) -> Profile:
         macs=total.macs,
         activations=total.activations,
         peak_bytes=total.peak_bytes,
-        layers=tuple(
-            Row(
-                name=own.name,
-                layer=own.layer,
-                shape=own.shape,
-                params=own.params,
-                macs=own.macs,
-                activations=own.activations,
-                receptive_field=field,
-            )
-            for own, field in rows
-        ),
+        layers=tuple(_row(own, field) for own, field in rows),
         witnesses=_asked(model, network) if ask else None,
     )
 
@@ -125,20 +114,21 @@ def profile_module(model: str, module: nn.Module, shape: tuple[int, ...]) -> Pro
         macs=found.macs,
         activations=found.activations,
         peak_bytes=None,
-        layers=tuple(
-            Row(
-                name=own.name,
-                layer=own.layer,
-                shape=own.shape,
-                params=own.params,
-                macs=own.macs,
-                activations=own.activations,
-                receptive_field=(),
-            )
-            for own in found.layers
-        ),
+        layers=tuple(_row(own, ()) for own in found.layers),
         witnesses=found.witnesses,
         idle=found.idle,
+    )
+
+
+def _row(own: LayerCost, receptive_field: tuple[int, ...]) -> Row:
+    return Row(
+        name=own.name,
+        layer=own.layer,
+        shape=own.shape,
+        params=own.params,
+        macs=own.macs,
+        activations=own.activations,
+        receptive_field=receptive_field,
     )
 
 
