@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from scaling.latency_table import LARGEST, Circumstances, LatencyTable, Predictor, load_table, refuse_another
+from scaling.providers import LATENCY
 from scaling.ranges import Range
 from search_spaces.block import Whole
 from search_spaces.data import ByKind
@@ -24,7 +25,6 @@ from .storage import read_bounded
 if TYPE_CHECKING:
     from scaling.timing import Latency as Timed
 
-LATENCY = "latency_ms"
 TRIES = 3  # of a measurement that is unstable
 WINNER = 4.0  # times as long for the winner
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from scaling.constraints import parse_limit, prove_feasible, refuse_contradictions
-from scaling.providers import ANALYTIC, Provider, check_known, provided, who_knows
+from scaling.providers import ANALYTIC, LATENCY, Provider, check_known, provided, who_knows
 from search_spaces.choice import Choice
 from search_spaces.errors import ArchscaleError, BadInput, StorageError
 from search_spaces.heads import Classifier, DenseClassifier, Regressor
@@ -27,7 +27,7 @@ from .execution.local import LocalWorkers
 from .execution.machine import check_workers
 from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
-from .latency import LATENCY, Latencies, Latency, described_latencies, latencies_of, refuse_changed
+from .latency import Latencies, Latency, described_latencies, latencies_of, refuse_changed
 from .plan import Plan
 from .recipe import Candidate
 from .storage import check_name, inside

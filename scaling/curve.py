@@ -67,14 +67,18 @@ class Curve:
     def values(self, point: Point, provider: Provider) -> Mapping[str, float] | None:
         """Return what a provider tells of a point's network; None where it cannot be built."""
         place = (point.sizes, self.providers.index(provider))
-        if place not in self.known:
-            if point.sizes not in self.networks:
-                self.networks[point.sizes] = self.scaled(point).network
+        if place not in self.known or not provider.quick:  # who measures remembers, and may learn better
             try:
-                self.known[place] = provider.of(self.networks[point.sizes])
+                self.known[place] = provider.of(self.network(point))
             except Unbuildable:
                 self.known[place] = None
         return self.known[place]
+
+    def network(self, point: Point) -> Network:
+        """Return a point's network."""
+        if point.sizes not in self.networks:
+            self.networks[point.sizes] = self.scaled(point).network
+        return self.networks[point.sizes]
 
     def corner(self, number: int) -> Point:
         """Return the point at which a cell begins; that of cell 0 is the base."""

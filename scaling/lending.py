@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .allocator import kept_memory
+
 Container = dict[object, object] | list[object] | set[object]
 
 
@@ -50,7 +52,7 @@ def lent(
 
 @contextmanager
 def quiet_torch(device: torch.device, *, threads: int) -> Iterator[None]:
-    """Set the threads, collect no garbage meanwhile, need no gradients; all is set back afterwards.
+    """Set the threads, keep memory, collect no garbage, need no gradients; all is set back afterwards.
 
     torch's global generators are left where they were.
     """
@@ -59,7 +61,7 @@ def quiet_torch(device: torch.device, *, threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     try:
         devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.inference_mode():
+        with torch.random.fork_rng(devices), torch.inference_mode(), kept_memory():
             yield
     finally:
         torch.set_num_threads(before)

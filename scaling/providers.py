@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from search_spaces.choice import Same
 from search_spaces.errors import BadInput
@@ -17,6 +17,8 @@ from search_spaces.network import Network
 
 from .cost import cost
 from .ranges import METRICS, Range, bounds
+
+LATENCY = "latency_ms"  # of those who measure or predict it
 
 
 class Provider(Protocol):
@@ -35,6 +37,14 @@ class Provider(Protocol):
 
     def reach(self, space: Network, metric: str) -> Range | None:
         """Return the range of one of the metrics over a space's members; None where it is not known."""
+
+
+@runtime_checkable
+class Confirming(Provider, Protocol):
+    """A provider that measures, and does so with more care where it is told that much depends on it."""
+
+    def confirm(self, networks: Sequence[Network]) -> None:
+        """Measure resolved networks side by side, each once for good; `of` tells what came of it from then on."""
 
 
 class Analytic:

@@ -36,6 +36,7 @@ class Sample(NamedTuple):
     seconds: float
     held: float | None = None  # the share of the time that the calling thread had a core
     cores: float | None = None  # the cores that this process used
+    faults: float | None = None  # pages of memory that one run had to be given anew
 
 
 class Timer(Protocol):

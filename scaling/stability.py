@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, sqrt
+from math import ceil, floor, hypot, sqrt
 from statistics import fmean, median
 
-METHOD = "order statistics, widened by the autocorrelation of above and below the median"
+METHOD = (
+    "order statistics, widened by the autocorrelation of above and below the median, and by what differs from one "
+    "process to the next"
+)
 NORMAL_95 = 1.959964  # standard deviations that hold 95 % of a normal distribution
 ROBUST = 1.4826  # standard deviations of a normal distribution in a median absolute deviation
 MEDIAN_ERROR = 1.2533  # of a median in standard errors of a mean, for a normal distribution
 
+PROCESSES = 0.0125  # standard deviation between processes, as a share: benchmarks/latency_repeat.py, two virtual cores
 FEWEST = 20  # samples
 PARTS = (3, 5)  # of a series, whose medians should agree: least and most ...
 IN_A_PART = 8  # ... with so many samples in one, if they suffice
@@ -39,8 +43,9 @@ HALF_INTERVAL = 0.05  # of the 95 % interval, as a share of the median
 class Estimate:
     """The middle of a series, how well that is known, and why it should not be believed, if so.
 
-    `interval` holds the median of what the series was drawn from with 95 % confidence (Woodruff 1952: order
-    statistics; their distance grows with the autocorrelation time of the signs around the median).
+    `interval` holds with 95 % confidence the median that another process would see: that of what the series was
+    drawn from (Woodruff 1952: order statistics; their distance grows with the autocorrelation time of the signs
+    around the median), and by how much processes differ, which a series cannot tell.
     """
 
     median: float
@@ -61,7 +66,7 @@ def estimate(series: Sequence[float]) -> Estimate:
     return Estimate(
         median=median(ordered),
         quartiles=(quantile(ordered, 0.25), quantile(ordered, 0.75)),
-        interval=median_interval(series),
+        interval=_between_processes(median(ordered), *median_interval(series)),
         minimum=ordered[0],
         n=len(ordered),
         doubt=doubt(series),
@@ -75,6 +80,12 @@ def median_interval(series: Sequence[float]) -> tuple[float, float]:
     half = _student_95(n / time - 1) * sqrt(n * time) / 2
     low, high = floor(n / 2 - half), ceil(n / 2 + half) + 1  # ranks, from 1
     return ordered[max(low, 1) - 1], ordered[min(high, n) - 1]
+
+
+def _between_processes(middle: float, low: float, high: float) -> tuple[float, float]:
+    """Return an interval widened by what differs from one process to the next, as independent errors add up."""
+    more = NORMAL_95 * PROCESSES * middle
+    return middle - hypot(middle - low, more), middle + hypot(high - middle, more)
 
 
 def doubt(series: Sequence[float]) -> str | None:

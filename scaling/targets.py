@@ -4,7 +4,8 @@ Along a stretch of the curve on which the same numbers of channels are equal, la
 params, MACs, activations and peak memory: a budget is kept up to some point of it and not beyond. So each stretch
 is halved, the highest first. Between stretches costs may fall, by a convolution that only adapts widths; none falls
 to a quarter, and there the search stops looking up. What is measured has no such law: it is asked for last, at few
-points, and what is found keeps the budgets while the next point of the curve does not.
+points; what is found and its neighbours are then measured again with more care, until one keeps the budgets and the
+next point of the curve does not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from search_spaces.errors import BadInput, Infeasible
 
 from .constraints import Limit, Violation, in_units, refuse_contradictions, violations
 from .curve import Curve, Point, pattern
-from .providers import check_known, who_knows
+from .providers import Confirming, check_known, who_knows
 
 Target = tuple[Limit, ...]  # to be kept together
 FAR = 4.0  # times a budget: no larger network keeps it
@@ -81,6 +82,11 @@ class _Search:
     def quick(self) -> list[Limit]:
         """Return the budgets that may be asked about at any point."""
         return [limit for limit in budgets(self.target) if self._is_quick(limit)]
+
+    def confirming(self) -> list[Confirming]:
+        """Return those who measure what the budgets are on."""
+        known = (who_knows(limit.metric, self.curve.providers) for limit in budgets(self.target))
+        return [provider for provider in known if isinstance(provider, Confirming)]
 
     def low(self) -> int:
         """Return a cell whose first point keeps the target, or the one in which networks begin to be built."""
@@ -145,11 +151,36 @@ def _last_kept(search: _Search, points: Sequence[Point]) -> int | None:
     """Return the number of the last point within all budgets, None where there is none."""
     quick = search.quick()
     last = _last_of_stretches(search.curve, points, lambda i: not search.broken(points[i], quick))
-    if last is None or not search.broken(points[last]):
-        return last
-    if search.broken(points[0]):
+    if last is None:
         return None
-    return _edge(0, last, lambda i: not search.broken(points[i]))
+    if search.broken(points[last]):
+        if search.broken(points[0]):
+            return None
+        last = _edge(0, last, lambda i: not search.broken(points[i]))
+    return _confirmed(search, points, last)
+
+
+def _confirmed(search: _Search, points: Sequence[Point], last: int) -> int | None:
+    """Walk on from a number, by measurements for good, to one that keeps the budgets while the next does not.
+
+    Each point is confirmed once, so that the walk ends: below what breaks them, or at what keeps them.
+    """
+    confirming = search.confirming()
+    if not confirming:
+        return last
+    at, kept = last, None
+    while 0 <= at < len(points):
+        for provider in confirming:
+            provider.confirm([search.curve.network(point) for point in points[at : at + 2]])
+        if search.broken(points[at]):
+            if kept is not None:
+                return kept
+            at -= 1
+        elif at + 1 == len(points) or search.broken(points[at + 1]):
+            return at
+        else:
+            kept, at = at + 1, at + 2
+    return kept
 
 
 def _last_of_stretches(curve: Curve, points: Sequence[Point], keeps: Callable[[int], bool]) -> int | None:

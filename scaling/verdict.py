@@ -16,6 +16,8 @@ HELD = 0.93  # of the time a thread must have its core, in the middle sample
 LEFT_OVER = 0.25  # cores that may be busy after a run has returned
 OWN_THREADS = (1.05, 0.3)  # times the threads asked for, and cores more, that may be in use
 TICKS = 100  # of the clock that a sample must last
+FAULT_SECONDS = 1e-6  # that a fresh page of memory takes at least; 2.8 were measured on a virtual machine
+FAULTS = 0.03  # share of the time that fresh pages may take at least
 
 
 class Common(NamedTuple):
@@ -81,6 +83,7 @@ def _ratio(to: str, series: Sequence[float], fact: str | None) -> Ratio:
 
 def _doubt(own: Timed, threads: int, resolution: float) -> str | None:
     """Return what speaks against all samples of a network alike, None where nothing does."""
+    faults = [sample.faults for sample in own.samples if sample.faults is not None]
     held = [sample.held for sample in own.samples if sample.held is not None]
     used = [sample.cores for sample in own.samples if sample.cores is not None]
     lasts = own.repeats * median(sample.seconds for sample in own.samples)
@@ -100,6 +103,11 @@ def _doubt(own: Timed, threads: int, resolution: float) -> str | None:
         return (
             f"load: this process had its core for {100 * median(held):.0f} % of the time; other programs run, or the "
             "network waits for something"
+        )
+    if faults and median(faults) * FAULT_SECONDS > FAULTS * lasts / own.repeats:
+        return (
+            f"memory: the system hands out {median(faults):,.0f} fresh pages in each run, which takes longer or not by "
+            "chance; use an allocator that keeps what is freed"
         )
     if not own.warm:
         return f"warm-up: still getting faster or slower after {own.warm_up} runs; give more time"

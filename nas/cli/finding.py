@@ -10,12 +10,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from scaling.constraints import violations
+from scaling.providers import LATENCY
 from search_spaces.serialise import to_data
 
 from ..analysis.metrics import metric, shown
 from ..driver import Ending
 from ..history import Trial
-from ..latency import LATENCY
 from ..launch import latencies_in
 from ..measured import Measurement
 from ..proposal import Kind

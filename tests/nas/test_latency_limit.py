@@ -28,7 +28,7 @@ from nas.driver import StopSign, drive
 from nas.execution.in_process import InProcess
 from nas.history import MEASURED
 from nas.journal import read
-from nas.latency import LATENCY, Latencies, Latency
+from nas.latency import Latencies, Latency
 from nas.launch import create, latencies_in, reopen
 from nas.ledger import nothing_kept
 from nas.measured import StopAsked
@@ -40,7 +40,7 @@ from scaling.cost import cost
 from scaling.device import fingerprint
 from scaling.latency_table import Circumstances, LatencyTable, Predictor, table_text
 from scaling.latency_table_build import Effort, build_table
-from scaling.providers import ANALYTIC
+from scaling.providers import ANALYTIC, LATENCY
 from scaling.timing import Latency as Timed
 from scaling.timing import Ratio, Settings
 from search_spaces import Network, key, sample

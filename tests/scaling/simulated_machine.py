@@ -24,6 +24,7 @@ class Machine:
         tick: float = 0.0,
         share: float = 1.0,  # of the core that is ours
         cores: float = 1.0,  # that a run keeps busy
+        fresh: int = 0,  # pages that a run is given anew
         spikes: tuple[float, float] = (0.0, 1.0),  # chance and factor
     ) -> None:
         self.rng = random.Random(seed)
@@ -32,6 +33,7 @@ class Machine:
         self.behind = 0.0  # processor seconds that threads of the network's own still owe
         self.jitter, self.memory, self.slower, self.tick = jitter, memory, slower, tick
         self.share, self.cores, self.spikes = share, cores, spikes
+        self.fresh, self.faults = fresh, 0
         self.state = self.rng.gauss(0, 1)
 
     def clocks(self) -> Clocks:
@@ -40,6 +42,7 @@ class Machine:
             thread=lambda: self.thread,
             process=lambda: self.process,
             sleep=self.sleep,
+            faults=lambda: self.faults,
             resolution=self.tick or READING,
         )
 
@@ -68,6 +71,7 @@ class Machine:
             self.wall += took / self.share
             self.thread += took
             self.process += took * self.cores
+            self.faults += self.fresh
 
         return run
 

@@ -118,6 +118,13 @@ def test_work_that_goes_on_after_a_run_has_returned_does_not_pass():
     assert kind(one.ratio.reason) == "asynchronous"
 
 
+@pytest.mark.parametrize(("fresh", "stable"), [(0, True), (30, True), (1000, False)])
+def test_a_network_that_is_handed_fresh_memory_in_each_run_does_not_pass(fresh, stable):
+    one = only(on_processor(Machine(jitter=0.01, fresh=fresh)))
+    assert kind(one.reason) == ("stable" if stable else "memory")
+    assert one.ratio.stable == stable
+
+
 def waiting(machine: Machine) -> Timer:
     return WaitingTimer(synchronise=machine.synchronise, clocks=machine.clocks())
 
