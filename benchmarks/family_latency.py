@@ -23,7 +23,7 @@ from benchmarks.machine import machine
 from scaling.compound import Scaling
 from scaling.constraints import parse_limit
 from scaling.curve import Curve
-from scaling.latency import measure_together
+from scaling.latency import measure
 from scaling.latency_budget import MeasuredLatency, Normalised
 from scaling.providers import ANALYTIC, LATENCY
 from scaling.targets import Found, largest
@@ -134,12 +134,10 @@ def in_another_process(networks: list[Network], given: argparse.Namespace) -> li
 
 
 def measured_again(specs: Path, given: argparse.Namespace) -> list[dict[str, Any]]:
-    networks = {str(i): from_text(text) for i, text in enumerate(json.loads(specs.read_text()))}
-    session = measure_together(networks, settings=Settings(seconds=4 * given.seconds))
-    return [
-        {"median": m.ratio.median, "interval": m.ratio.interval, "stable": m.ratio.stable}
-        for m in session.models
-    ]
+    networks = [from_text(text) for text in json.loads(specs.read_text())]
+    settings = Settings(seconds=4 * given.seconds)
+    ratios = [measure(network, settings=settings).ratio for network in networks]
+    return [{"median": one.median, "interval": one.interval, "stable": one.stable} for one in ratios]
 
 
 if __name__ == "__main__":
