@@ -111,7 +111,7 @@ def read_config(text: str, overrides: Sequence[str] = (), *, source: str) -> Stu
 def config_from_data(data: Mapping[str, object]) -> StudyConfig:
     """Return the checked config of what YAML or a journal's header gave."""
     plain = dict(data)
-    _import(plain.get("imports", ()))
+    import_modules(plain.get("imports", ()))
     if isinstance(plain.get("strategy"), str):
         plain["strategy"] = {"type": plain["strategy"]}
     if isinstance(plain.get("strategy"), dict):
@@ -182,7 +182,8 @@ def _words(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
-def _import(modules: object) -> None:
+def import_modules(modules: object) -> None:
+    """Import a user's modules by name, so that what they register is known; `BadInput` where one cannot be."""
     if not isinstance(modules, list | tuple) or not all(isinstance(m, str) for m in modules):
         raise BadInput(f"imports: got {modules!r}, expected a list of module names")
     for module in modules:

@@ -111,8 +111,11 @@ class Latencies:
         return measure(network, settings=self.asked.circumstances.settings(seconds))
 
 
-def latencies_of(asked: Latency, space: Network) -> Latencies:
-    """Return who knows latencies for a study on a space; `BadInput` for a device or table that cannot be used."""
+def latencies_of(asked: Latency, space: Network | None) -> Latencies:
+    """Return who knows latencies for a study on a space; `BadInput` for a device or table that cannot be used.
+
+    Without a space, a table of any will do: blocks that it never timed go by its coefficients.
+    """
     from scaling.device import device_named, fingerprint  # loads torch
 
     asked.circumstances.settings(asked.seconds)

@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 import weakref
@@ -58,6 +59,26 @@ def make_folder(path: Path, *, disk: Disk = DISK) -> None:
         # The direct parent is always synced: whoever made this folder may have died before doing so.
         for folder in {path, *missing}:
             sync_folder(folder.parent, disk=disk)
+
+
+@contextmanager
+def new_folder(path: Path, *, disk: Disk = DISK) -> Iterator[Path]:
+    """Give a folder to fill, which is put in the place of `path` when the block ends: whole, or not at all.
+
+    Raises StorageError where something lies there already. A crash may leave `.<name>.<hex>.tmp` beside it, which is
+    safe to delete.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    make_folder(temporary, disk=disk)
+    try:
+        yield temporary
+        with storage_errors(path, doing="putting the folder in its place"):
+            if path.exists() and any(path.iterdir()):  # an empty one is replaced
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+            disk.replace(temporary, path)
+            sync_folder(path.parent, disk=disk)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sync_folder(path: Path, *, disk: Disk = DISK) -> None:
@@ -201,6 +222,8 @@ def advice(error: OSError) -> str:
     """What to do about a disk that refuses."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "free some space and try again"
+    if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+        return "give another name, or move away what lies there"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "make the folder writable and try again"
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL):

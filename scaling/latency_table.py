@@ -193,9 +193,9 @@ def load_table(path: Path) -> LatencyTable:
 
 
 def refuse_another(
-    table: LatencyTable, path: Path, *, space: Network, circumstances: Circumstances, device: str
+    table: LatencyTable, path: Path, *, space: Network | None, circumstances: Circumstances, device: str
 ) -> None:
-    """Raise `BadInput`, naming all that differs, for a table of another space, device or settings.
+    """Raise `BadInput`, naming all that differs, for a table of another space, device or settings; None is any space.
 
     `device` is the fingerprint's key of the device that `circumstances` name, whose own name does not count.
     """
@@ -205,7 +205,7 @@ def refuse_another(
         ours.setdefault(field.name, getattr(circumstances, field.name))
         theirs.setdefault(field.name, getattr(table.circumstances, field.name))
     differ = [f"{name} {theirs[name]}, expected {ours[name]}" for name in ours if ours[name] != theirs[name]]
-    if table.space != key(space):
+    if space is not None and table.space != key(space):
         differ.insert(0, f"another space ({table.space_name})")
     if differ:
         raise BadInput(

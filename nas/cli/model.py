@@ -1,4 +1,4 @@
-"""What MODEL means on a command line: a published network, a spec file, or a trial of a run."""
+"""What MODEL means on a command line: a published network, a spec file, a trial of a run, a member of a family."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from search_spaces.check import combinators
 from search_spaces.errors import BadInput
 from search_spaces.names import nearest
 from search_spaces.network import Network
+from search_spaces.presets import is_preset
 from search_spaces.serialise import load
 from search_spaces.zoo import MODELS, is_model, model
 
+from ..family_folder import family_folder, read_family
 from .record import network_of, read_record, trial_named
 
 FILES = (".json", ".yaml", ".yml")
 
 
 def model_named(text: str, results: Path) -> Network:
-    """Return what a published name, a spec file, `RUN#best` or `RUN#key` means; `BadInput` for others."""
+    """Return what a published name, a spec file, `RUN#best`, `RUN#key` or `FAMILY#member` means."""
     run, mark, trial = text.rpartition("#")
     if mark:
+        family = family_folder(run, results)
+        if family is not None:
+            return read_family(family).member(trial)[1]
         record = read_record(run, results)
         return network_of(record, trial_named(record, trial))
     if is_model(text):
         return model(text)
+    if is_preset(text):
+        raise BadInput(
+            f"model: got {text!r}, a search space, expected one network; search it, or see `nas space {text}`"
+        )
     if not text.endswith(FILES) and not Path(text).is_file():
         raise BadInput(
             f"model: got {text!r}, expected a published network ({', '.join(MODELS)}), a spec file "
-            f"(.json, .yaml), RUN#best or RUN#key{nearest(text, MODELS)}"
+            f"(.json, .yaml), RUN#best, RUN#key or FAMILY#member{nearest(text, MODELS)}"
         )
     network = load(Path(text))
     if any(combinators(network)):
