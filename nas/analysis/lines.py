@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 from math import exp, log
 from pathlib import Path
+from typing import TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +19,9 @@ from nas.analysis.ink import Look
 from nas.analysis.labels import Drawn, Label, annotate
 from nas.analysis.series import Series, check
 
+Bar: TypeAlias = tuple[XY, XY]  # its lower and its upper end
+
+_ABOUT_BARS = "Bars: one standard deviation over seeds, both ways."
 _PIECES = 24  # of a stroke between two members, so that labels can stand beside a slanted one
 _FAINT = 0.55  # opacity of baselines
 _NAMED = 40  # members whose names are written
@@ -41,8 +45,10 @@ def lines_figure(
     check(series, [x, y])
     series = [_drawable(one, x, y) for one in series]
     places = [list(_places(one, x, y)) for one in series]
-    own = [at for one, found in zip(series, places, strict=True) if one.kind != "baseline" for at in found]
-    every = [at for found in places for at in found]
+    bars = [_bars(one, found, f"{y}_sd") for one, found in zip(series, places, strict=True)]
+    shown = [[*found, *(end for bar in own for end in bar)] for found, own in zip(places, bars, strict=True)]
+    own = [at for one, found in zip(series, shown, strict=True) if one.kind != "baseline" for at in found]
+    every = [at for found in shown for at in found]
     scales = tuple(
         Scale.around([at[axis] for at in own or every], name, also=[at[axis] for at in every])
         for axis, name in enumerate((x, y))
@@ -56,17 +62,17 @@ def lines_figure(
         figure, axes = canvas.blank([text for _, text in entries])
         for which, scale, name in zip("xy", scales, (x, y), strict=True):
             canvas.dress(axes, which, scale, name)
-        for one, look, found in zip(series, styles, places, strict=True):
-            _draw(axes, one, look, found, spread=f"{y}_sd")
+        for one, look, found, spread in zip(series, styles, places, bars, strict=True):
+            _draw(axes, one, look, found, spread)
         canvas.head(axes, title)
         canvas.legend(figure, entries)
-        if note:
-            canvas.footnote(figure, note)
-        _name(figure, axes, series, styles, places, scales)
+        about = [*([_ABOUT_BARS] if any(bars) else []), *([note] if note else [])]
+        canvas.footnote(figure, " ".join(about))
+        _name(figure, axes, series, styles, places, scales, bars)
     return figure
 
 
-def _draw(axes: Axes, one: Series, look: Look, places: Sequence[XY], *, spread: str) -> None:
+def _draw(axes: Axes, one: Series, look: Look, places: Sequence[XY], bars: Sequence[Bar]) -> None:
     line, marks = look.stairs(places), look.front(places)
     if one.kind == "baseline":
         line.set(alpha=_FAINT, linewidth=0.9)
@@ -74,10 +80,14 @@ def _draw(axes: Axes, one: Series, look: Look, places: Sequence[XY], *, spread: 
     for part, artist in (("line", line), ("members", marks)):
         artist.set_gid(f"{part}:{one.name}")
         axes.add_line(artist)
-    for point, (at, mean) in zip(one.points, places, strict=True):
-        sd = finite(point, spread) or 0.0
-        if sd:
-            axes.plot([at, at], [mean - sd, mean + sd], color=look.colour, linewidth=1.0, zorder=3.5)
+    for (at, low), (_, high) in bars:
+        axes.plot([at, at], [low, high], color=look.colour, linewidth=1.0, zorder=3.5)
+
+
+def _bars(one: Series, places: Sequence[XY], spread: str) -> list[Bar]:
+    """Return the ends of the bar of each point that has a spread."""
+    pairs = [(finite(point, spread), at) for point, at in zip(one.points, places, strict=True)]
+    return [((x, y - sd), (x, y + sd)) for sd, (x, y) in pairs if sd]
 
 
 def _name(
@@ -87,6 +97,7 @@ def _name(
     styles: Sequence[Look],
     places: Sequence[Sequence[XY]],
     scales: Sequence[Scale],
+    bars: Sequence[Sequence[Bar]],
 ) -> None:
     """Write members' names beside them, those of families first."""
     labels = [
@@ -101,7 +112,7 @@ def _name(
     drawn = Drawn(
         strong=[at for found in places for at in found],
         faint=[],
-        lines=[list(_pieces(stroke, scales)) for stroke in strokes],
+        lines=[*(list(_pieces(stroke, scales)) for stroke in strokes), *(bar for own in bars for bar in own)],
     )
     annotate(figure, axes, labels[:_NAMED], drawn=drawn)
 
