@@ -61,8 +61,9 @@ def published(text: str) -> Published:
         )
     if text in LINES:
         names = dict(LINES[text])
-    elif text in FAMILIES and len(tuple(FAMILIES[text])) > 1:
-        names = {name: name.removeprefix(text).strip("_") or name for name in FAMILIES[text]}
+    elif not is_model(text):
+        several = len(tuple(FAMILIES[text])) > 1
+        names = {name: name.removeprefix(text).strip("_") if several else name for name in FAMILIES[text]}
     else:
         names = {text: text}
     found = sorted(((model(name), name) for name in names), key=lambda pair: cost(pair[0]).macs)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.storage import Disk, check_name, inside, make_folder, read_bounded, replace_file
+from nas.storage import Disk, check_name, inside, make_folder, new_folder, read_bounded, replace_file
 from nas.strict_json import DEPTH_LIMIT, Json, dump_json, parse_json
 from search_spaces.errors import BadInput, StorageError
 
@@ -250,3 +250,52 @@ def test_loose_json_is_refused_where_it_stands(text: str, message: str) -> None:
 def test_brackets_in_text_and_side_by_side_are_no_depth() -> None:
     flat = json.dumps(['[{"[' * 1000, [[]] * 1000])
     assert parse_json(flat) == json.loads(flat)
+
+
+def test_a_new_folder_is_there_whole_when_the_block_ends(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "deep" / "new") as place:
+        replace_file(place / "a", b"1")
+        assert not (tmp_path / "deep" / "new").exists()
+    assert (tmp_path / "deep" / "new" / "a").read_bytes() == b"1"
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["new"]
+
+
+def test_a_new_folder_whose_block_fails_is_not_there_at_all(tmp_path: Path) -> None:
+    def fails() -> None:
+        with new_folder(tmp_path / "new") as place:
+            replace_file(place / "a", b"1")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_folder_never_takes_the_place_of_files(tmp_path: Path) -> None:
+    def meets_another() -> None:
+        with new_folder(tmp_path / "new"):
+            (tmp_path / "new").mkdir()
+            (tmp_path / "new" / "theirs").write_text("kept")
+
+    with pytest.raises(StorageError, match=r"new: .* give another name"):
+        meets_another()
+    assert (tmp_path / "new" / "theirs").read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_new_folder_is_synced_before_and_after_it_takes_its_place(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def note(what: str, call: object) -> object:
+        def noted(*given: object) -> object:
+            done.append(what)
+            return call(*given)  # type: ignore[operator]
+
+        return noted
+
+    disk = Disk(fsync=note("fsync", os.fsync), replace=note("replace", os.replace))  # type: ignore[arg-type]
+    with new_folder(tmp_path / "new", disk=disk):
+        pass
+    assert done[-1] == "fsync"
+    assert done[-2] == "replace"
+    assert "fsync" in done[:-2]

@@ -165,18 +165,47 @@ def test_every_member_lowers_and_grows_with_phi(
     assert found.network.input[0] == base.input[0]
 
 
-@given(bases(), st.sampled_from((-2, -1, 0.5)))
-@settings(max_examples=2)
-def test_small_members_build_and_run(base: Network, phi: float) -> None:
+def runs(found: Network) -> None:
+    """Build a network and hold the shape of what it says about one example."""
     import torch
 
     from search_spaces.modules import build
 
-    found = scale(base, phi).network
-    assume(cost(found).macs < 1e7)
     module = build(found).eval()
     with torch.no_grad():
-        assert module(torch.zeros(1, *found.input)).shape == (1, fixed(fixed(found.head).classes))
+        said = module(torch.zeros(1, *found.input))
+    assert said.shape == (1, fixed(fixed(found.head).classes))
+    assert bool(torch.isfinite(said).all())
+
+
+@given(bases(), st.sampled_from((-2, -1, 0.5)))
+@settings(max_examples=2)
+def test_small_members_build_and_run(base: Network, phi: float) -> None:
+    found = scale(base, phi).network
+    assume(cost(found).macs < 1e7)
+    runs(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("phi", [-2, -1, 0, 0.5, 1])
+def test_members_of_every_preset_build_and_run_at_any_phi(name: str, shape: tuple, phi: float) -> None:
+    tried = 0
+    for seed in range(40):
+        base = sample(PRESETS[name](shape, 10), random.Random(seed))
+        rule, rounding = RULES[seed % len(RULES)], ROUNDINGS[seed % len(ROUNDINGS)]
+        try:
+            cost(base)
+            found = scale(base, phi, scaling=Scaling(rule=rule, rounding=rounding)).network
+        except Unbuildable:  # the base itself, or its map has gone: said, not built
+            continue
+        if cost(found).macs < 3e7:
+            runs(found)
+            tried += 1
+        if tried == 3:
+            return
+    assert tried > 0
 
 
 def test_dwr_shares_out_a_cost_factor() -> None:

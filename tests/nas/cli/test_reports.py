@@ -342,6 +342,9 @@ def test_the_documented_json_has_the_keys_that_are_printed(searched, tmp_path, n
         "status": nas("status", "both", "--results", tmp_path, "--json")[1],
         "space": nas("space", "mixed", "--input=1,8,8", "--samples=20", "--limit=macs<=1M", "--json")[1],
         "profile": nas("profile", "lenet5", "--json")[1],
+        "scale": nas(
+            "scale", "lenet5", "--fix=resolution", "--target=macs<=1M", "--results", tmp_path, "--json"
+        )[1],
         "compare": nas("compare", "both", "--results", tmp_path, "--out", tmp_path / "c", "--json")[1],
         "bench": nas(
             "bench", "--seeds=2", "--protocol=A", "--budget=1500", "--out", tmp_path / "b", "--json"
