@@ -14,6 +14,7 @@ from scaling.constraints import in_units, parse_limit
 
 from ..analysis.metrics import metric, shown
 from ..family_file import Asked, FamilyFile, Growth, MemberFile, metrics_of, scores_of
+from ..latency import LATENCY
 from .scale_picture import binds_of
 from .show import QUIET, Json, facts, many, short_path, table
 
@@ -111,7 +112,7 @@ def _score(member: MemberFile, name: str) -> str:
 
 def _met(request: Asked, member: MemberFile) -> str:
     """Say what came of a target: what was got, what binds, and which step would go beyond."""
-    metrics = metrics_of(member)
+    metrics = _when_found(member)
     limits = [parse_limit(part) for part in (request.target or "").split(",")]
     got = ", ".join(
         f"{one.metric} {in_units(metrics[one.metric])}" for one in limits if one.metric in metrics
@@ -130,6 +131,12 @@ def _met(request: Asked, member: MemberFile) -> str:
     return f"{said}{short}: the next step ({request.next_step.changes}) has {breaks}"
 
 
+def _when_found(member: MemberFile) -> dict[str, float]:
+    """Return a member's metrics as they were when its target was met: a latency measured later is another number."""
+    known = member.metrics.latency_ms
+    return metrics_of(member) | ({} if known is None else {LATENCY: known})
+
+
 def _unstable(file: FamilyFile) -> Iterator[str]:
     for member in file.members:
         if member.latency is not None and not member.latency.stable:
@@ -139,7 +146,7 @@ def _unstable(file: FamilyFile) -> Iterator[str]:
 def _member(member: MemberFile, folder: Path) -> dict[str, Json]:
     own = metrics_of(member)
     data = cast("Mapping[str, Json]", asdict(member))
-    requested, achieved = _budgets(member, own)
+    requested, achieved = _budgets(member, _when_found(member))
     return {
         "name": member.name,
         "key": member.key,
