@@ -15,6 +15,7 @@ from pydantic import Field
 from scaling.compound import Scaling
 from scaling.constraints import METRICS, Violation
 from scaling.family import Family, Member, NextStep, Request
+from scaling.providers import LATENCY
 from scaling.rules import Factors
 from search_spaces.block import Whole, fixed
 from search_spaces.data import ByKind, Data
@@ -23,7 +24,7 @@ from search_spaces.network import Network
 from search_spaces.serialise import key
 from search_spaces.source_text import snake, unused
 
-from .latency import LATENCY, Latency
+from .latency import Latency
 from .storage import check_name
 
 LONGEST_STEM, LONGEST_NAME = 28, 58  # letters of file names

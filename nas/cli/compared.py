@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling.constraints import METRICS, Limit
+from scaling.providers import LATENCY
 from search_spaces.errors import BadInput
 
 from ..analysis.front import Objective, Point, finite
 from ..analysis.series import Series
 from ..family_folder import FAMILY, FamilyRecord, family_folder, read_family
-from ..latency import LATENCY
 from ..proposal import Kind
 from .published import Published, is_published, published
 from .record import Record, read_record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +12,15 @@ import typer
 
 from scaling.compound import Scaling
 from scaling.family import Family, family, parse_target
-from scaling.providers import ANALYTIC, Provider
+from scaling.latency_budget import MeasuredLatency
+from scaling.providers import ANALYTIC, LATENCY, Provider
 from scaling.rules import Rule
 from search_spaces.errors import BadInput, BadSpec, StorageError
-from search_spaces.network import Network
 from search_spaces.serialise import from_data
 
 from ..family_file import Asking, Timed, family_file, member_names, stem_of
 from ..family_folder import write_members
-from ..latency import LATENCY, Latency, latencies_of
+from ..latency import Latency, latencies_of
 from ..storage import check_name, inside, new_folder
 from .model import model_named, shape_from, with_input
 from .options import RESULTS, AsJson, Results
@@ -121,13 +121,16 @@ def scale(
     folder = folder_named(name, model, scaling.rule, Path(results))
     beside = overlays(overlay, base, Path(results))
     check_drawable(x, measured=latency or asking.latency is not None)
+    providers = providers_of(asking.latency)
     made = family(
         base,
         phis=asking.phis,
         targets=[parse_target(text) for text in asking.targets],
         scaling=scaling,
-        providers=providers_of(asking, base),
+        providers=providers,
     )
+    unsure = tuple(unstable(made, providers))
+    made = replace(made, notes=made.notes + unsure)
     file = family_file(made, asking, timed_together(made, model, how) if latency else None)
     with new_folder(folder) as place:
         written = write_members(place, file, made)
@@ -135,7 +138,8 @@ def scale(
         written.append(draw(file, folder.name, beside, x, place / PICTURE))
     files = [folder / path.name for path in written]
     emit(document(file, folder, files)) if as_json else say(*report(file, folder))
-    return UNSTABLE if any(m.latency and not m.latency.stable for m in file.members) else DONE
+    drifting = any(m.latency and not m.latency.stable for m in file.members)
+    return UNSTABLE if unsure or drifting else DONE
 
 
 def scaling_of(
@@ -205,9 +209,23 @@ def folder_named(name: str | None, model: str, rule: Rule, results: Path) -> Pat
     return folder
 
 
-def providers_of(asking: Asking, base: Network) -> tuple[Provider, ...]:
-    """Return who knows the metrics of the targets: formulas, and where latency is limited who measures it here."""
-    return (ANALYTIC,) if asking.latency is None else (ANALYTIC, latencies_of(asking.latency, None))
+def providers_of(how: Latency | None) -> tuple[Provider, ...]:
+    """Return who knows the metrics of targets: formulas, and where latency is limited a good table or the device."""
+    if how is None:
+        return (ANALYTIC,)
+    if how.table is not None and (known := latencies_of(how, None)).quick:
+        return ANALYTIC, known
+    return ANALYTIC, MeasuredLatency(how.circumstances.settings(how.seconds))
+
+
+def unstable(made: Family, providers: Sequence[Provider]) -> Iterator[str]:
+    """Yield a note for each member whose latency, as it met its target, cannot be relied on."""
+    measured = [one for one in providers if isinstance(one, MeasuredLatency)]
+    for member in made.members:
+        for provider in measured if LATENCY in member.metrics else ():
+            reason = provider.known(member.network).reason
+            if reason is not None:
+                yield f"{member.name}: the latency that met it is unstable: {reason}"
 
 
 def timed_together(made: Family, model: str, how: Latency) -> Mapping[str, Timed]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.constraints import METRICS
+from scaling.providers import LATENCY
 from search_spaces.block import fixed
 from search_spaces.errors import BadInput
 from search_spaces.names import nearest
@@ -15,7 +16,6 @@ from search_spaces.serialise import key
 from ..analysis.series import Series
 from ..family_file import FamilyFile, MemberFile, metrics_of, scores_of
 from ..family_folder import FamilyRecord, family_folder, read_family
-from ..latency import LATENCY
 from .published import Published, is_published, published
 
 Overlay = FamilyRecord | Published

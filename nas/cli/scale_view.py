@@ -11,10 +11,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from scaling.constraints import in_units, parse_limit
+from scaling.providers import LATENCY
 
 from ..analysis.metrics import metric, shown
 from ..family_file import Asked, FamilyFile, Growth, MemberFile, metrics_of, scores_of
-from ..latency import LATENCY
 from .scale_picture import binds_of
 from .show import QUIET, Json, facts, many, short_path, table
 

@@ -200,10 +200,10 @@ def test_members_of_every_preset_build_and_run_at_any_phi(name: str, shape: tupl
             found = scale(base, phi, scaling=Scaling(rule=rule, rounding=rounding)).network
         except Unbuildable:  # the base itself, or its map has gone: said, not built
             continue
-        if cost(found).macs < 3e7:
+        if cost(found).macs < 1e9:
             runs(found)
             tried += 1
-        if tried == 3:
+        if tried == 2:
             return
     assert tried > 0
 

@@ -6,8 +6,8 @@ import csv
 import json
 import random
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -21,10 +21,12 @@ import nas.cli.scale as scale_command
 import scaling.latency
 from nas.family_file import member_names, stem_of
 from nas.family_folder import FAMILY, read_family
-from nas.latency import LATENCY
+from nas.latency import Latency
 from scaling.compound import Scaling
+from scaling.cost import cost
 from scaling.family import family, parse_target
-from scaling.ranges import Range
+from scaling.latency_budget import MeasuredLatency, Normalised
+from scaling.providers import LATENCY
 from scaling.rules import DWr
 from scaling.timing import Session
 from search_spaces import Network, key, sample, to_json
@@ -301,26 +303,23 @@ def test_members_are_timed_together_and_unstable_ones_are_marked(small, tmp_path
     assert "small_phi_1: its latency is unstable and should not be used: it drifts" in out
 
 
-@dataclass
-class Stopwatch:
-    """A provider whose latencies follow from the MACs."""
+class Stopwatch(MeasuredLatency):
+    """Latencies that follow from the MACs, believed or not."""
 
-    metrics: tuple[str, ...] = (LATENCY,)
-    quick: bool = False
+    reason: str | None = None
 
-    def of(self, network: Network) -> Mapping[str, float]:
-        from scaling.cost import cost
+    def known(self, network: Network) -> Normalised:
+        ms = cost(network).macs / 1e6
+        return Normalised(median_ms=ms, interval_ms=(ms, ms), reason=self.reason, confirmed=True)
 
-        return {LATENCY: cost(network).macs / 1e6}
-
-    def reach(self, space: Network, metric: str) -> Range | None:
-        return None
+    def confirm(self, networks: Sequence[Network]) -> None:
+        """Nothing to measure."""
 
 
 def test_a_latency_target_is_asked_of_who_measures_here(small, tmp_path, nas, monkeypatch):
-    monkeypatch.setattr(scale_command, "latencies_of", lambda *_: Stopwatch())
-    given = ("--target=latency_ms <= 9, params <= 9M", "--threads=2", "--name=f", "--results", tmp_path)
-    code, out, err = nas("scale", small, *given, "--json")
+    monkeypatch.setattr(scale_command, "MeasuredLatency", Stopwatch)
+    given = ("scale", small, "--target=latency_ms <= 9, params <= 9M", "--threads=2", "--results", tmp_path)
+    code, out, err = nas(*given, "--name=f", "--json")
     assert (code, err) == (0, "")
     (member,) = document(out)["members"]
     assert member["binds"] == LATENCY
@@ -328,7 +327,23 @@ def test_a_latency_target_is_asked_of_who_measures_here(small, tmp_path, nas, mo
     file = read_family(tmp_path / "f").file
     assert file.latency is not None
     assert file.latency.threads == 2
-    assert "ms" in nas("scale", small, *given[:2], "--results", tmp_path)[1]
+    monkeypatch.setattr(Stopwatch, "reason", "it drifts")
+    code, out, _ = nas(*given)
+    assert code == 1
+    assert re.search(r"got latency_ms 8\.\d+, params .*; latency_ms binds", out)
+    assert "latency_ms <= 9, params <= 9M: the latency that met it is unstable: it drifts" in out
+
+
+def test_a_table_answers_latency_targets_where_it_is_good_enough(monkeypatch):
+    class Known:
+        quick = True
+
+    monkeypatch.setattr(scale_command, "latencies_of", lambda *_: Known())
+    how = Latency(table="t.json")
+    assert isinstance(scale_command.providers_of(how)[1], Known)
+    Known.quick = False
+    assert isinstance(scale_command.providers_of(how)[1], MeasuredLatency)
+    assert scale_command.providers_of(None) == (scale_command.ANALYTIC,)
 
 
 @pytest.mark.parametrize(
