@@ -12,7 +12,6 @@ import typer
 
 from scaling.compound import Scaling
 from scaling.family import Family, family, parse_target
-from scaling.latency_budget import MeasuredLatency
 from scaling.providers import ANALYTIC, LATENCY, Provider
 from scaling.rules import Rule
 from search_spaces.errors import BadInput, BadSpec, StorageError
@@ -215,11 +214,17 @@ def providers_of(how: Latency | None) -> tuple[Provider, ...]:
         return (ANALYTIC,)
     if how.table is not None and (known := latencies_of(how, None)).quick:
         return ANALYTIC, known
+    from scaling.latency_budget import MeasuredLatency  # loads torch
+
     return ANALYTIC, MeasuredLatency(how.circumstances.settings(how.seconds))
 
 
 def unstable(made: Family, providers: Sequence[Provider]) -> Iterator[str]:
     """Yield a note for each member whose latency, as it met its target, cannot be relied on."""
+    if all(provider.quick for provider in providers):
+        return
+    from scaling.latency_budget import MeasuredLatency  # loads torch
+
     measured = [one for one in providers if isinstance(one, MeasuredLatency)]
     for member in made.members:
         for provider in measured if LATENCY in member.metrics else ():

@@ -19,6 +19,7 @@ from oracles import hooked_costs
 
 import nas.cli.scale as scale_command
 import scaling.latency
+import scaling.latency_budget
 from nas.family_file import member_names, stem_of
 from nas.family_folder import FAMILY, read_family
 from nas.latency import Latency
@@ -317,7 +318,7 @@ class Stopwatch(MeasuredLatency):
 
 
 def test_a_latency_target_is_asked_of_who_measures_here(small, tmp_path, nas, monkeypatch):
-    monkeypatch.setattr(scale_command, "MeasuredLatency", Stopwatch)
+    monkeypatch.setattr(scaling.latency_budget, "MeasuredLatency", Stopwatch)
     given = ("scale", small, "--target=latency_ms <= 9, params <= 9M", "--threads=2", "--results", tmp_path)
     code, out, err = nas(*given, "--name=f", "--json")
     assert (code, err) == (0, "")
