@@ -1,18 +1,24 @@
 """A dataset on the device where a model trains, cut into batches by indexing: no loader, no workers.
 
-Batches are x (B, C, *spatial) float32, normalised, and y (B,) int64 or (B, K) float32.
+Batches are x (B, C, *spatial) float32, normalised, and y (B,) int64 or (B, K) float32. For a network of another
+resolution (`DevicePart.sized`) they are resized on the device: linearly, antialiased where images shrink.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from search_spaces.errors import BadInput
 
 from .augment import Augmentation, Targets, augmented
 from .load import HeldOut, Part, SearchData
+
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}  # by the number of spatial axes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,6 +29,20 @@ class DevicePart:
     y: Tensor
     mean: Tensor  # (1, C, 1, ...)
     std: Tensor
+    size: tuple[int, ...] | None = None  # what batches are resized to, augmented at their own size; None: not at all
+
+    def sized(self, shape: tuple[int, ...]) -> DevicePart:
+        """Return the part for a network that takes `shape`, (channels, *spatial): itself where examples have it.
+
+        `BadInput` where the channels or the number of axes are others.
+        """
+        own = tuple(self.x.shape[1:])
+        if len(own) != len(shape) or own[0] != shape[0]:
+            raise BadInput(
+                f"input: got a network for {shape}, expected {own[0]} channels and {len(own) - 1} axes as examples of "
+                f"{own} have; sizes may differ, for examples are resized"
+            )
+        return self if own == shape else replace(self, size=shape[1:])
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -39,7 +59,8 @@ class DevicePart:
         order = torch.randperm(len(self), generator=generator, device=generator.device).to(self.x.device)
         for batch in torch.split(order, batch_size)[: self.steps(batch_size)]:
             x, y = self._normalised(self.x.index_select(0, batch)), self.y.index_select(0, batch)
-            yield augmented(x, y, augment, generator=generator)
+            x, y = augmented(x, y, augment, generator=generator)
+            yield self._resized(x), y
 
     def steps(self, batch_size: int) -> int:
         """Return the number of batches in an epoch of `batches`."""
@@ -49,10 +70,17 @@ class DevicePart:
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every example once, in order, for an evaluation."""
         for x, y in zip(torch.split(self.x, batch_size), torch.split(self.y, batch_size), strict=True):
-            yield self._normalised(x.clone()), y  # a model may work in place, on its input too
+            yield self._resized(self._normalised(x.clone())), y  # a model may work in place, on its input too
 
     def _normalised(self, x: Tensor) -> Tensor:
         return x.sub(self.mean).div_(self.std) if x.dtype == torch.uint8 else x
+
+    def _resized(self, x: Tensor) -> Tensor:
+        """Return a batch at the size that is wanted; pixels are areas, corners are not aligned."""
+        if self.size is None:
+            return x
+        axes = x.ndim - 2
+        return F.interpolate(x, size=self.size, mode=LINEAR[axes], antialias=axes == 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save as safetensors
 from torch import nn
 
+from search_spaces.block import fixed
 from search_spaces.errors import StorageError
 from search_spaces.serialise import to_json
 
@@ -60,8 +61,9 @@ def train_and_validate(proposal: Proposal, workspace: Workspace) -> Result:
     Metrics: train_loss, validation_loss, validation_accuracy (of a regression: _rmse, _r2), all of the last
     epoch; best_epoch, after which validation was best; train_seconds; epochs.
     """
-    data = workspace.data
-    done = train(Training(proposal=proposal, part=data.train, watched=data.validation, workspace=workspace))
+    data, shape = workspace.data, input_of(proposal)
+    part, watched = data.train.sized(shape), data.validation.sized(shape)
+    done = train(Training(proposal=proposal, part=part, watched=watched, workspace=workspace))
     return Result(metrics=done.metrics, notes=done.notes)
 
 
@@ -71,10 +73,12 @@ def train_and_test(proposal: Proposal, workspace: Workspace) -> Result:
     Metrics: train_loss, test_loss, test_accuracy (of a regression: _rmse, _r2), train_seconds, epochs. The
     weights are those of `search_spaces.modules.build` of the spec.
     """
-    training = Training(proposal=proposal, part=together(workspace.data), watched=None, workspace=workspace)
+    shape = input_of(proposal)
+    part = together(workspace.data).sized(shape)
+    training = Training(proposal=proposal, part=part, watched=None, workspace=workspace)
     done = train(training)
     _keep(done.model, proposal, workspace.folder)
-    test = score(training, done.model, workspace.held_out(), name="test")
+    test = score(training, done.model, workspace.held_out().sized(shape), name="test")
     return Result(metrics={**done.metrics, **test}, notes=done.notes)
 
 
@@ -83,6 +87,11 @@ JOBS: Mapping[Kind, Job] = {
     Kind.CONFIRM: train_and_validate,
     Kind.FINAL: train_and_test,
 }
+
+
+def input_of(proposal: Proposal) -> tuple[int, ...]:
+    """Return what a proposal's network takes, (channels, *spatial); examples of other sizes are resized to it."""
+    return tuple(fixed(n) for n in proposal.candidate.network.input)
 
 
 def together(data: OnDevice) -> DevicePart:
