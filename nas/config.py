@@ -24,6 +24,7 @@ from search_spaces.serialise import from_data, parse, read_text, to_data
 
 from .data import DataSpec
 from .latency import Latency
+from .plan import Tested
 from .recipe import Recipe
 from .strategies import Evolution, StrategyConfig
 
@@ -43,8 +44,14 @@ class Confirm(Data):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Final(Data):
-    """How the winner is trained for the one reading of the test part; None: as long as a trial."""
+    """Who is trained on train and validation for the test part, with how many seeds; each reads it once.
 
+    `best`: the winner of the search. `every`: each member of the space, and nothing is searched, for no choice may be
+    made by the test part; meant for lists. `none`: nobody. `epochs` None: as long as a trial.
+    """
+
+    of: Tested = "best"
+    seeds: Whole = 1
     epochs: Annotated[Whole | None, ByKind()] = None
 
 
@@ -66,10 +73,20 @@ class Execution(Checked):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Data):
+    """One network of a list, and the recipe it is trained by; None: the study's."""
+
+    network: Network
+    recipe: Annotated[Recipe | None, ByKind()] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyConfig(Data):
     """Everything a study is: what is searched, on which data, how, and within which limits."""
 
-    space: Annotated[str | Network, ByKind()]  # a preset, a file's path, or a space
+    space: Annotated[
+        str | Network | tuple[Listed, ...], ByKind()
+    ]  # a preset, a file's path, a space, or a list
     data: DataSpec = DataSpec()
     table: Annotated[str | None, ByKind()] = None  # look trials up in it instead: nasbench201, or a file
     strategy: StrategyConfig = field(default_factory=Evolution)

@@ -14,13 +14,12 @@ from scaling.constraints import parse_limit, prove_feasible, refuse_contradictio
 from scaling.providers import ANALYTIC, LATENCY, Provider, check_known, provided, who_knows
 from search_spaces.choice import Choice
 from search_spaces.errors import ArchscaleError, BadInput, StorageError
-from search_spaces.heads import Classifier, DenseClassifier, Regressor
 from search_spaces.names import nearest
 from search_spaces.network import Network
-from search_spaces.presets import preset
-from search_spaces.serialise import Json, from_data, load, to_data
+from search_spaces.serialise import Json, from_data, to_data
 
 from .analysis.front import Objective
+from .architectures import Architectures, candidates, space_of
 from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differences
 from .execution.base import Executor
 from .execution.local import LocalWorkers
@@ -34,34 +33,47 @@ from .storage import check_name, inside
 from .study import Study
 
 RESULTS = Path("results")
+NO_PURPOSE: Mapping[str, Json] = {}
 SCORES = {  # by task, what every trial that is done has
     "classification": ("validation_accuracy", "validation_loss", "train_loss", "train_seconds"),
     "regression": ("validation_rmse", "validation_r2", "validation_loss", "train_loss", "train_seconds"),
 }
 
 
-def create(config: StudyConfig, *, name: str | None, results: Path = RESULTS) -> tuple[Study, Path]:
-    """Begin a study in `results/<name>`; a limit that no member can keep is refused before anything is written."""
+def create(
+    config: StudyConfig,
+    *,
+    name: str | None,
+    results: Path = RESULTS,
+    purpose: Mapping[str, Json] = NO_PURPOSE,
+) -> tuple[Study, Path]:
+    """Begin a study in `results/<name>`; a limit that no member can keep is refused before anything is written.
+
+    `purpose` is kept in the run's header: what more than a search the run is for, such as a fit.
+    """
     if name is not None and (inside(results, check_name(name)) / JOURNAL).exists():
         raise StorageError(
             f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
         )
     check_workers(config.execution.workers, config.execution.threads)
     data = data_of(config)
-    if not data["test"]:
+    if not data["test"] and config.final.of != "none":
         raise BadInput(
-            f"data.test: got {config.data.test:g}, expected a share above 0: the winner of a search is tested, once"
+            f"data.test: got {config.data.test:g}, expected a share above 0, for the winner is tested, "
+            "once; or set final.of=none"
         )
     space = space_of(config, data)
     plan = plan_of(config, space, providers=providers_of(config, space))
     _check_metrics(plan, config, data)
     if plan.limits:
+        _check_nothing_is_cut_short(config)
         refuse_contradictions(plan.limits)
+    if plan.limits and isinstance(space, Network):
         prove_feasible(space, plan.limits, providers=plan.providers)
     folder = inside(results, check_name(name or _free_name(config, results)))
     header: dict[str, Json] = {
-        "config": to_data(config), "space": to_data(space), "data": dict(data), "versions": _versions(),
-        **described_latencies(latencies_in(plan)),
+        "config": to_data(config), "space": to_data(space) if isinstance(space, Network) else None,
+        "data": dict(data), "versions": _versions(), **purpose, **described_latencies(latencies_in(plan)),
     }  # fmt: skip
     with _closed_if_raising(Journal.create(folder, header)) as journal:
         return Study(plan, journal), folder
@@ -94,7 +106,7 @@ def fork(
 
 def settings(
     events: Sequence[Event], overrides: Sequence[str] = ()
-) -> tuple[StudyConfig, Network, dict[str, Json]]:
+) -> tuple[StudyConfig, Architectures, dict[str, Json]]:
     """Return a run's config as last amended, its space, and what these overrides amend."""
     header = header_of(events)
     base = cast("dict[str, object]", header["config"])
@@ -114,7 +126,8 @@ def settings(
         for name in MAY_CHANGE
         if getattr(wanted, name) != getattr(config, name)
     }
-    return wanted, from_data(Network, header["space"]), amended
+    space = candidates(config) if isinstance(config.space, tuple) else from_data(Network, header["space"])
+    return wanted, space, amended
 
 
 def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]) -> Executor:
@@ -142,31 +155,36 @@ def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]
     )
 
 
-def plan_of(config: StudyConfig, space: Network, *, providers: tuple[Provider, ...] = (ANALYTIC,)) -> Plan:
+def plan_of(
+    config: StudyConfig, space: Architectures, *, providers: tuple[Provider, ...] = (ANALYTIC,)
+) -> Plan:
     """Return what the study itself needs of a config; who only reads what happened needs no more providers."""
     return Plan(
-        space=Candidate(network=space, recipe=config.recipe),
+        space=Candidate(network=space, recipe=config.recipe)
+        if isinstance(space, Network)
+        else Choice(*space),
         strategy=config.strategy,
         objectives=tuple(Objective.parse(text) for text in config.objectives),
         limits=tuple(parse_limit(text) for text in config.limits),
         providers=providers,
         most_measured=(config.latency or Latency()).most,
         epochs=config.epochs,
-        trials=config.trials,
+        trials=0 if config.final.of == "every" else config.trials,
         minutes=config.minutes,
         confirm_top=0 if config.table else config.confirm.top,
         confirm_seeds=config.confirm.seeds,
         final_epochs=config.final.epochs,
-        final=config.table is None,
+        final="none" if config.table else config.final.of,
+        final_seeds=config.final.seeds,
         seed=config.seed,
         twins=config.twins,
     )
 
 
-def providers_of(config: StudyConfig, space: Network) -> tuple[Provider, ...]:
+def providers_of(config: StudyConfig, space: Architectures) -> tuple[Provider, ...]:
     """Return who knows what limits may be on: a study's table, if it has one, then the formulas, then the device."""
     known: tuple[Provider, ...] = (ANALYTIC,)
-    if config.table:
+    if config.table and isinstance(space, Network):
         from .lookup import columns_for
 
         known = columns_for(config.table, space), ANALYTIC
@@ -174,7 +192,8 @@ def providers_of(config: StudyConfig, space: Network) -> tuple[Provider, ...]:
     metrics += [Objective.parse(text).metric for text in config.objectives]
     if config.latency is None and (LATENCY not in metrics or who_knows(LATENCY, known) is not None):
         return known
-    return (*known, latencies_of(config.latency or Latency(), space))
+    one = space if isinstance(space, Network) else space[0].network
+    return (*known, latencies_of(config.latency or Latency(), one))
 
 
 def latencies_in(plan: Plan) -> Latencies | None:
@@ -203,25 +222,6 @@ def describe_data(config: StudyConfig) -> dict[str, Json]:
         "fingerprint": found.fingerprint, "train": len(found.train.y), "validation": len(found.validation.y),
         "test": found.held_out,
     }  # fmt: skip
-
-
-def space_of(config: StudyConfig, data: Mapping[str, Json]) -> Network:
-    """Return the space a config names, for its data's input; a space for other data is refused."""
-    shape = tuple(cast("list[int]", data["input"]))
-    if isinstance(config.space, str) and not _is_file(config.space):
-        ready = preset(config.space, shape, classes=cast(int, data["outputs"]))
-        return replace(ready, head=_regressor(ready.head)) if data["task"] == "regression" else ready
-    space = load(Path(config.space)) if isinstance(config.space, str) else config.space
-    if config.table:
-        return space
-    if len(space.input) != len(shape) or space.input[0] != shape[0]:
-        raise BadInput(
-            f"space.input: got {space.input}, expected {shape}, which {data['name']} gives as (channels, *sizes); "
-            "change the space, or say how the arrays lie with data.layout: channels_first or channels_last"
-        )
-    for head in space.head.options if isinstance(space.head, Choice) else (space.head,):
-        _check_head(head, data)
-    return space
 
 
 def run_folder(run: str, results: Path = RESULTS) -> Path:
@@ -268,34 +268,16 @@ def _check_metrics(plan: Plan, config: StudyConfig, data: Mapping[str, Json]) ->
     check_known((limit.metric for limit in plan.limits), where="limits", providers=plan.providers)
 
 
-def _check_head(head: object, data: Mapping[str, Json]) -> None:
-    kinds = (Classifier, DenseClassifier) if data["task"] == "classification" else (Regressor,)
-    if not isinstance(head, Classifier | DenseClassifier | Regressor):
-        return  # a user's own head knows what it gives
-    field = "outputs" if isinstance(head, Regressor) else "classes"
-    given = getattr(head, field)
-    if not isinstance(head, kinds) or given != data["outputs"]:
-        wanted = "outputs" if kinds == (Regressor,) else "classes"
+def _check_nothing_is_cut_short(config: StudyConfig) -> None:
+    if config.final.of == "every":
         raise BadInput(
-            f"space.head: got {type(head).__name__}({field}={given}), expected "
-            f"{kinds[0].__name__}({wanted}={data['outputs']}) for {data['name']}; change it"
+            "limits: got some with final.of=every, which trains all; leave out of the list what breaks them"
         )
 
 
-def _regressor(head: object) -> Regressor:
-    """Return the head of a preset for real-valued targets."""
-    assert isinstance(head, Classifier), "presets end in a classifier"
-    return Regressor(
-        outputs=head.classes, width=head.width, dropout=head.dropout, act=head.act, norm=head.norm
-    )
-
-
-def _is_file(text: str) -> bool:
-    return text.endswith((".yaml", ".yml", ".json")) or "/" in text
-
-
 def _free_name(config: StudyConfig, results: Path) -> str:
-    space = Path(config.space.partition("(")[0]).stem if isinstance(config.space, str) else "space"
+    unnamed = "list" if isinstance(config.space, tuple) else "space"
+    space = Path(config.space.partition("(")[0]).stem if isinstance(config.space, str) else unnamed
     data = Path(config.table).stem if config.table else config.data.source.partition(":")[0]
     named = data if data == space else f"{data}-{space}"
     stem = "".join(c if c.isalnum() else "-" for c in named.lower())[:48].strip("-")

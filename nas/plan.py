@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from scaling.constraints import Limit
 from scaling.providers import ANALYTIC, Provider
+from search_spaces.automaton import count
 
 from .analysis.front import Objective
-from .recipe import Candidate
+from .recipe import Space
 from .strategies import StrategyConfig
+
+Tested = Literal["best", "every", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a study needs to know, apart from its past."""
 
-    space: Candidate
+    space: Space
     strategy: StrategyConfig
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...] = ()
@@ -27,7 +31,13 @@ class Plan:
     minutes: float | None = None
     confirm_top: int = 3
     confirm_seeds: int = 2
-    final: bool = True  # the winner is trained once more and tested; not where trials are looked up
+    final: Tested = "best"  # who is trained for the test part: the winner, or every member of the space
+    final_seeds: int = 1
     final_epochs: int | None = None
     seed: int = 0
     twins: bool = True
+
+
+def finals(plan: Plan) -> int:
+    """Return how many final trainings a plan ends with."""
+    return {"none": 0, "best": 1, "every": count(plan.space)}[plan.final] * plan.final_seeds

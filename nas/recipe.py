@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from search_spaces.block import Rate, Whole
-from search_spaces.choice import Searchable, options
+from search_spaces.choice import Choice, Searchable, options
 from search_spaces.data import Data
 from search_spaces.errors import BadInput, BadSpec
 from search_spaces.network import Network
@@ -56,3 +56,6 @@ class Candidate(Data):
                     augmentation.check_axes(len(self.network.input) - 1)
                 except BadInput as error:
                     raise BadSpec(f"recipe.augment[{index}]: {error}") from None
+
+
+Space = Candidate | Choice[Candidate]  # what a study searches over: one space, or a list

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 
@@ -17,7 +17,7 @@ from scaling.cost import cost
 from scaling.providers import ANALYTIC, values, who_knows
 from search_spaces.equivalence import equivalence
 from search_spaces.errors import ArchscaleError, Unbuildable
-from search_spaces.moves import decode, encode
+from search_spaces.moves import decode, encode, enumerate_members
 from search_spaces.network import Network
 from search_spaces.serialise import Json, key
 
@@ -83,7 +83,7 @@ class Study:
     def ask(self) -> tuple[Proposal, int] | None:
         """Return the next (proposal, attempt), recorded; None while nothing can be asked before more is told.
 
-        Order: trials that were in flight, new trials by the strategy, confirmations, the final training.
+        Order: trials that were in flight, new trials by the strategy, confirmations, final trainings.
         """
         while (asked := self._next()) is not None:
             trial, candidate = asked
@@ -183,17 +183,33 @@ class Study:
         return None
 
     def _next_final(self) -> Asked | None:
-        if (
-            not self.plan.final
-            or self.history.waits_for(Kind.TRAIN, Kind.CONFIRM)
-            or self.history.of(Kind.FINAL)
-        ):
+        if self.history.waits_for(Kind.TRAIN, Kind.CONFIRM):
             return None
-        best = self.best
-        if best is None:
+        due = next(self._finals_due(), None)
+        if due is None:
             return None
-        seed = self.plan.seed + 1 + self.plan.confirm_seeds
-        return self._again(best, Kind.FINAL, epochs=self.plan.final_epochs or self.plan.epochs, seed=seed)
+        candidate, parent, who = due
+        number = len(self.history.trials)
+        self._ledger = Ledger(number)
+        return self._trial(number, Kind.FINAL, candidate, epochs=who.epochs, seed=who.seed, parent=parent)
+
+    def _finals_due(self) -> Iterator[tuple[Candidate, int | None, Identity]]:
+        """Yield the final trainings that were not asked yet, all members with one seed before the next seed."""
+        epochs, first = (
+            self.plan.final_epochs or self.plan.epochs,
+            self.plan.seed + 1 + self.plan.confirm_seeds,
+        )
+        asked = {trial.identity for trial in self.history.of(Kind.FINAL)}
+        for seed in range(first, first + self.plan.final_seeds):
+            for candidate, parent in self._to_test():
+                if (who := self._identity(candidate, epochs, seed)) not in asked:
+                    yield candidate, parent, who
+
+    def _to_test(self) -> Iterator[tuple[Candidate, int | None]]:
+        if self.plan.final == "every":
+            yield from ((member, None) for member in enumerate_members(self.plan.space))
+        elif self.plan.final == "best" and (best := self.best) is not None:
+            yield self.candidate(best), best.number
 
     def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Asked:
         number = len(self.history.trials)
@@ -296,9 +312,7 @@ class Study:
         return self.plan.minutes is not None and spent >= 60 * self.plan.minutes
 
     def _nothing_left(self) -> bool:
-        if self.best is None or not self.plan.final:
-            return True
-        return bool(self.history.of(Kind.FINAL))
+        return next(self._finals_due(), None) is None
 
     def _stop_if_broken(self) -> None:
         told = [self.history.trials[n] for n in self.history.told]

@@ -57,7 +57,7 @@ class Workbench:
         return run(
             proposal,
             Workspace(
-                folder=inside(self.folder, "best" if final else f"trials/{proposal.key}/{proposal.number}"),
+                folder=inside(self.folder, _folder_of(proposal)),
                 data=self.data,
                 held_out=self._test_part,
                 device=self.device,
@@ -68,6 +68,13 @@ class Workbench:
 
     def _test_part(self) -> DevicePart:
         return held_out_to_device(load_test(self.spec), self.device)
+
+
+def _folder_of(proposal: Proposal) -> str:
+    """Return where a trial keeps its files: the winner's final training, that of a member of a list, or a trial."""
+    if proposal.kind is not Kind.FINAL:
+        return f"trials/{proposal.key}/{proposal.number}"
+    return "best" if proposal.parent is not None else f"trained/{proposal.key}/{proposal.number}"
 
 
 def device_named(name: str) -> str:

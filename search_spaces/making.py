@@ -20,17 +20,17 @@ Maker = Callable[[Choose, Decisions], object]  # Decisions: the tied options so 
 MOST_KEPT = 4096
 
 
-def resolve(space: SpaceT, choose: Choose) -> SpaceT:
+def resolve(space: SpaceT | Choice[SpaceT], choose: Choose) -> SpaceT:
     """Return the member of `space` that `choose(path, options) -> index` describes.
 
     `choose` is asked once a decision, outer before inner, a repeat's count before its items; a tied
     choice is asked once. Fields that only a space has (its conditions) are emptied.
     """
     make = _maker_of(Same(space))
-    return space if make is None else cast(SpaceT, make(choose, {}))
+    return cast(SpaceT, space if make is None else make(choose, {}))
 
 
-def from_decisions(space: SpaceT, chosen: Mapping[str, int]) -> SpaceT:
+def from_decisions(space: SpaceT | Choice[SpaceT], chosen: Mapping[str, int]) -> SpaceT:
     """Resolve by a mapping path -> option index; `OutOfSpace` where an open decision has no valid entry."""
 
     def choose(path: str, options: tuple[object, ...]) -> int:

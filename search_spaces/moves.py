@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, TypeVar
 
 from .automaton import automaton, count, draw, option_counts, slots
-from .choice import decisions
+from .choice import Choice, decisions
 from .errors import Infeasible, OutOfSpace
 from .making import from_decisions, resolve
 
@@ -20,7 +20,9 @@ ABSENT = -1
 TRIES = 32
 
 
-def sample(space: SpaceT, rng: random.Random, *, by: Literal["decision", "member"] = "decision") -> SpaceT:
+def sample(
+    space: SpaceT | Choice[SpaceT], rng: random.Random, *, by: Literal["decision", "member"] = "decision"
+) -> SpaceT:
     """Draw a member: each decision uniform over its live options, or all members equally likely.
 
     The two differ: with depths 1 and 2 of a layer with 9 options, half of the first kind of sample is
@@ -33,7 +35,7 @@ def sample(space: SpaceT, rng: random.Random, *, by: Literal["decision", "member
     return from_decisions(space, draw(space, rng, uniform=by == "member"))
 
 
-def mutate(space: SpaceT, spec: SpaceT, rng: random.Random) -> SpaceT:
+def mutate(space: SpaceT | Choice[SpaceT], spec: SpaceT, rng: random.Random) -> SpaceT:
     """Return a member that differs from `spec` in one decision, all single changes of a path equally likely.
 
     Layers that a change opens copy the last layer; other new decisions are drawn. Where conditions leave no
@@ -53,7 +55,7 @@ def mutate(space: SpaceT, spec: SpaceT, rng: random.Random) -> SpaceT:
     return sample(space, rng)
 
 
-def crossover(space: SpaceT, a: SpaceT, b: SpaceT, rng: random.Random) -> SpaceT:
+def crossover(space: SpaceT | Choice[SpaceT], a: SpaceT, b: SpaceT, rng: random.Random) -> SpaceT:
     """Return a member that takes each decision from `a` or `b`; `a` if no mix of 32 keeps the conditions."""
     ours, theirs = decisions(space, a), decisions(space, b)
     for _ in range(TRIES):
@@ -66,7 +68,7 @@ def crossover(space: SpaceT, a: SpaceT, b: SpaceT, rng: random.Random) -> SpaceT
     return a
 
 
-def neighbours(space: SpaceT, spec: SpaceT) -> Iterator[SpaceT]:
+def neighbours(space: SpaceT | Choice[SpaceT], spec: SpaceT) -> Iterator[SpaceT]:
     """Yield every member one decision away, in a fixed order; what that opens is copied or takes option 0."""
     base = decisions(space, spec)
     for path, chosen in base.items():
@@ -77,7 +79,7 @@ def neighbours(space: SpaceT, spec: SpaceT) -> Iterator[SpaceT]:
                     yield neighbour
 
 
-def changed(space: SpaceT, base: Mapping[str, int], path: str, option: int) -> SpaceT | None:
+def changed(space: SpaceT | Choice[SpaceT], base: Mapping[str, int], path: str, option: int) -> SpaceT | None:
     """Return the neighbour of `base`, a member's decisions, that takes another option at `path`.
 
     None where that breaks a condition. For who looks at some of the neighbours only: each costs a walk.
@@ -85,7 +87,7 @@ def changed(space: SpaceT, base: Mapping[str, int], path: str, option: int) -> S
     return _complete(space, {**base, path: option}, None)
 
 
-def enumerate_members(space: SpaceT) -> Iterator[SpaceT]:
+def enumerate_members(space: SpaceT | Choice[SpaceT]) -> Iterator[SpaceT]:
     """Yield every member once."""
     for chosen in automaton(space).members():
         yield from_decisions(space, chosen)
@@ -97,7 +99,7 @@ def encode(space: object, spec: object) -> tuple[int, ...]:
     return tuple(chosen.get(path, ABSENT) for path in slots(space))
 
 
-def decode(space: SpaceT, code: tuple[int, ...]) -> SpaceT:
+def decode(space: SpaceT | Choice[SpaceT], code: tuple[int, ...]) -> SpaceT:
     """Return the member an encoding stands for; entries of decisions that are not open are not read.
 
     Raises `OutOfSpace` where an open decision has no valid entry or the member breaks the space's conditions.
@@ -121,7 +123,9 @@ def keeps_conditions(space: object, spec: object) -> bool:
     return not automaton(space).conditions or automaton(space).accepts(decisions(space, spec))
 
 
-def _complete(space: SpaceT, wanted: Mapping[str, int], rng: random.Random | None) -> SpaceT | None:
+def _complete(
+    space: SpaceT | Choice[SpaceT], wanted: Mapping[str, int], rng: random.Random | None
+) -> SpaceT | None:
     """Resolve with the wanted decisions, or None where that breaks a condition.
 
     A new layer copies the one before; what else is new `rng` draws, or is option 0 without.

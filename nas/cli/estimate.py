@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..history import History
-from ..plan import Plan
+from ..plan import Plan, finals
 from ..proposal import Kind
 
 
@@ -15,7 +15,7 @@ def seconds_spent(history: History, now: float | None = None) -> float:
 
 
 def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> float | None:
-    """Return the seconds until the final training ends; None while no trial has ended.
+    """Return the seconds until the last final training ends; None while no trial has ended.
 
     An epoch counts as long as the mean one so far; trials run side by side as far as there are workers.
     """
@@ -29,7 +29,7 @@ def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> f
         search = min(search, max(0.0, 60 * plan.minutes - seconds_spent(history, now)))
     confirmations = _confirmations(history, plan)
     later = _epochs_left(history, Kind.CONFIRM, [plan.epochs] * confirmations, workers)
-    later += _epochs_left(history, Kind.FINAL, [plan.final_epochs or plan.epochs], 1)
+    later += _epochs_left(history, Kind.FINAL, [plan.final_epochs or plan.epochs] * finals(plan), workers)
     return search + epoch_seconds * later
 
 

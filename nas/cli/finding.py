@@ -11,15 +11,17 @@ from rich.text import Text
 
 from scaling.constraints import violations
 from scaling.providers import LATENCY
+from search_spaces.choice import options
 from search_spaces.serialise import to_data
 
 from ..analysis.metrics import metric, shown
+from ..analysis.spread import means
 from ..driver import Ending
 from ..history import Trial
 from ..launch import latencies_in
 from ..measured import Measurement
 from ..proposal import Kind
-from ..recipe import Recipe
+from ..recipe import Recipe, Space
 from ..study import Study
 from ..winner import confirmed
 from .describe import describe
@@ -31,20 +33,23 @@ BEST, SPEC, WEIGHTS = "best", "spec.json", "weights.safetensors"  # as the final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """The winner, its mean over confirmation seeds and its final training, where those are done."""
+    """The winner, its mean over confirmation seeds and its final trainings, where those are done."""
 
     trial: Trial
     description: str
     recipe: Mapping[str, Json]  # its settings that were searched
     confirmed: float | None
-    final: Trial | None
+    finals: tuple[Trial, ...]  # one a seed
     latency: Measurement | None  # measured at the end, where latencies count
     files: Mapping[str, Path]  # spec, weights: those that are there
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The winner's costs and validation scores in the search, its latency and scores on the test part after it."""
-        final = self.final.metrics if self.final is not None else {}
+        """The winner's costs and validation scores in the search, its latency and scores on the test part after it.
+
+        Scores on the test part are means over the final trainings.
+        """
+        final = means([trial.metrics for trial in self.finals])
         after = {} if self.latency is None else {self.latency.metric: self.latency.value}
         return {**self.trial.metrics, **after, **{n: v for n, v in final.items() if n.startswith("test_")}}
 
@@ -59,9 +64,9 @@ def finding(study: Study, folder: Path) -> Finding | None:
     return Finding(
         trial=best,
         description=describe(candidate.network),
-        recipe=_searched(study.plan.space.recipe, candidate.recipe),
+        recipe=_searched(study.plan.space, candidate.recipe),
         confirmed=confirmed(study.history, study.plan).get(best.number),
-        final=trained[0] if trained else None,
+        finals=tuple(trained),
         latency=study.history.winners.get((best.key, LATENCY)),
         files=best_files(folder) if trained else {},
     )
@@ -98,9 +103,14 @@ def summary(study: Study, folder: Path, found: Finding, *, next_command: str) ->
     yield Text.assemble(("next: ", "dim"), next_command)
 
 
-def _searched(space: Recipe, recipe: Recipe) -> dict[str, Json]:
-    """Return what a recipe settled: the fields that hold choices in the space."""
-    names = [f.name for f in fields(Recipe) if getattr(space, f.name) != getattr(recipe, f.name)]
+def _searched(space: Space, recipe: Recipe) -> dict[str, Json]:
+    """Return what a recipe settled: the fields that hold choices in the space; in a list, those that differ."""
+    recipes = [option.recipe for option in options(space)]
+    names = [
+        f.name
+        for f in fields(Recipe)
+        if any(getattr(one, f.name) != getattr(recipe, f.name) for one in recipes)
+    ]
     return {name: to_data(getattr(recipe, name)) for name in names}
 
 
@@ -169,9 +179,9 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
     if tested in found.metrics and tested != first:
         yield (
             metric(tested).short,
-            f"{shown(tested, found.metrics[tested])}, the test part read once, after the search",
+            f"{shown(tested, found.metrics[tested])}, {_reading(found)}",
         )
-    elif found.final is None and study.plan.final:
+    elif not found.finals and study.plan.final != "none":
         yield "test part", "not read: the final training did not end well"
     if found.confirmed is not None:
         seeds = many(_confirmations(study, found.trial), "fresh seed")
@@ -184,9 +194,9 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
         yield (
             metric(first).short,
             f"{shown(first, found.trial.metrics[first])}, "
-            + ("of one training: not confirmed" if study.plan.final else "looked up"),
+            + ("of one training: not confirmed" if study.plan.final != "none" else "looked up"),
         )
-    if not study.plan.final:
+    if study.plan.final == "none":
         scores = (n for n in found.trial.metrics if n not in found.trial.cost and n != first)
         yield from ((metric(name).short, shown(name, found.trial.metrics[name])) for name in scores)
     for name in ("params", "macs"):
@@ -213,6 +223,13 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
     yield "folder", short_path(folder)
     for name, path in found.files.items():
         yield name, short_path(path)
+
+
+def _reading(found: Finding) -> str:
+    n = len(found.finals)
+    return (
+        "the test part read once, after the search" if n == 1 else f"mean over {n} trainings after the search"
+    )
 
 
 def _confirmations(study: Study, trial: Trial) -> int:

@@ -22,6 +22,7 @@ from scaling.constraints import (
 from scaling.providers import ANALYTIC, Provider, check_known, values, who_knows
 from scaling.shares import Drawn, drawn
 from search_spaces.automaton import count
+from search_spaces.choice import Choice
 from search_spaces.errors import BadInput, Infeasible, Unbuildable
 from search_spaces.moves import sample
 from search_spaces.names import nearest
@@ -30,9 +31,10 @@ from search_spaces.presets import PRESETS, is_preset, preset
 from search_spaces.serialise import from_text, key
 from search_spaces.text import parse, read_text
 
+from ..architectures import space_of
 from ..config import load_config
 from ..journal import JOURNAL
-from ..launch import data_of, providers_of, space_of
+from ..launch import data_of, providers_of
 from .model import FILES, shape_from
 from .options import RESULTS, AsJson, Results
 from .record import read_record
@@ -149,6 +151,8 @@ def _space_of_run(named: str, results: Path) -> tuple[Network, tuple[Limit, ...]
             f"(.yaml, .json), or a run in {results}{nearest(named, PRESETS)}"
         )
     plan = read_record(named, results).plan
+    if isinstance(plan.space, Choice):
+        raise _a_list(named)
     return plan.space.network, plan.limits
 
 
@@ -158,7 +162,14 @@ def _space_of_file(path: Path) -> tuple[Network, tuple[Limit, ...]]:
     if isinstance(said, Mapping) and "network" in said:
         return from_text(text, source=str(path)), ()
     config = load_config(path)
-    return space_of(config, data_of(config)), tuple(map(parse_limit, config.limits))
+    space = space_of(config, data_of(config))
+    if not isinstance(space, Network):
+        raise _a_list(str(path))
+    return space, tuple(map(parse_limit, config.limits))
+
+
+def _a_list(named: str) -> BadInput:
+    return BadInput(f"{named}: a list of networks, expected a space; `nas profile` shows a network")
 
 
 def _range(network: Network, name: str, providers: Sequence[Provider], found: Drawn) -> Range:

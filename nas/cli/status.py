@@ -14,6 +14,7 @@ from rich.text import Text
 from scaling.constraints import in_units
 
 from ..analysis.metrics import metric, shown
+from ..analysis.spread import means
 from ..history import BUILDABLE, MEASURED, History, Rejection, Trial
 from ..proposal import Kind, Status
 from ..winner import confirmed
@@ -228,9 +229,8 @@ def _best(record: Record, best: Trial) -> str:
     tested = first.replace("validation_", "test_")
     parts = [f"{metric(first).short} {shown(first, best.metrics[first] if mean is None else mean)}"]
     parts += ["confirmed"] if mean is not None else []
-    parts += (
-        [f"{metric(tested).short} {shown(tested, tests[0][tested])}"] if tests and tested in tests[0] else []
-    )
+    read = means(tests)
+    parts += [f"{metric(tested).short} {shown(tested, read[tested])}"] if tested in read else []
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from ..analysis.metrics import metric, shown
 from ..driver import Watch
 from ..history import Trial
+from ..plan import finals
 from ..proposal import Kind, Status
 from ..study import Study
 from ..winner import confirmed
@@ -167,9 +168,8 @@ def _progress(study: Study, kind: Kind) -> tuple[int, int]:
     done = sum(t.outcome is not None for t in asked)
     if kind is Kind.TRAIN:
         return done, max(study.plan.trials, len(asked))
-    return done, max(
-        len(asked), study.plan.confirm_top * study.plan.confirm_seeds if kind is Kind.CONFIRM else 1
-    )
+    planned = finals(study.plan) if kind is Kind.FINAL else study.plan.confirm_top * study.plan.confirm_seeds
+    return done, max(len(asked), planned)
 
 
 def _trials(study: Study) -> RenderableType:

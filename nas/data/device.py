@@ -29,7 +29,9 @@ class DevicePart:
     y: Tensor
     mean: Tensor  # (1, C, 1, ...)
     std: Tensor
-    size: tuple[int, ...] | None = None  # what batches are resized to, augmented at their own size; None: not at all
+    size: tuple[int, ...] | None = (
+        None  # what batches are resized to, augmented at their own size; None: not at all
+    )
 
     def sized(self, shape: tuple[int, ...]) -> DevicePart:
         """Return the part for a network that takes `shape`, (channels, *spatial): itself where examples have it.
@@ -59,8 +61,8 @@ class DevicePart:
         order = torch.randperm(len(self), generator=generator, device=generator.device).to(self.x.device)
         for batch in torch.split(order, batch_size)[: self.steps(batch_size)]:
             x, y = self._normalised(self.x.index_select(0, batch)), self.y.index_select(0, batch)
-            x, y = augmented(x, y, augment, generator=generator)
-            yield self._resized(x), y
+            changed, targets = augmented(x, y, augment, generator=generator)
+            yield self._resized(changed), targets
 
     def steps(self, batch_size: int) -> int:
         """Return the number of batches in an epoch of `batches`."""

@@ -17,7 +17,7 @@ from search_spaces.automaton import count
 from search_spaces.data import Data
 from search_spaces.moves import enumerate_members, sample
 
-from ..recipe import Candidate
+from ..recipe import Candidate, Space
 from .walks import walk
 
 Code = tuple[int, ...]
@@ -48,7 +48,7 @@ class Scope:
     `excess` is 0 for what keeps the limits, else it says by how much they are broken: which way to go.
     """
 
-    space: Candidate
+    space: Space
     seed: int
     admits: Callable[[Candidate], bool]  # within the limits, and never evaluated before
     excess: Callable[[Candidate], float] = no_excess

@@ -21,7 +21,7 @@ from search_spaces.data import register
 from search_spaces.making import from_decisions
 from search_spaces.moves import ABSENT, encode, mutate, sample
 
-from ..recipe import Candidate
+from ..recipe import Candidate, Space
 from .base import Code, Scope, Strategy, StrategyConfig, Told
 from .local_search import unknown_neighbours
 
@@ -124,7 +124,7 @@ class _Bayesian:
             yield sampler.sample_relative(study, asking, ranges)
 
 
-def _nearest(space: Candidate, wanted: Mapping[str, int], rng: random.Random) -> Decisions:
+def _nearest(space: Space, wanted: Mapping[str, int], rng: random.Random) -> Decisions:
     """Return a member's decisions: the wanted option wherever ties and conditions leave it, else a drawn one."""
     machine = automaton(space)
     place, found = machine.root(), Decisions()

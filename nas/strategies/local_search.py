@@ -13,7 +13,7 @@ from search_spaces.choice import Decisions
 from search_spaces.data import register
 from search_spaces.moves import ABSENT, changed, encode, sample
 
-from ..recipe import Candidate
+from ..recipe import Candidate, Space
 from .base import Code, Scope, Strategy, StrategyConfig, Told
 
 Point = tuple[Code, tuple[float, ...]]
@@ -89,7 +89,7 @@ class _LocalSearch:
         )
 
 
-def _adjacent(space: Candidate, code: Code, other: Code) -> bool:
+def _adjacent(space: Space, code: Code, other: Code) -> bool:
     """Tell whether one decision of `code` changed gives `other`."""
     differing = [i for i, (a, b) in enumerate(zip(code, other, strict=True)) if a != b]
     shared = [i for i in differing if ABSENT not in (code[i], other[i])]
@@ -101,7 +101,7 @@ def _adjacent(space: Candidate, code: Code, other: Code) -> bool:
 
 
 def unknown_neighbours(
-    space: Candidate, code: Code, known: Collection[Code], rng: random.Random
+    space: Space, code: Code, known: Collection[Code], rng: random.Random
 ) -> Iterator[Candidate]:
     """Yield the neighbours of a member that are not known, in random order; each is made once it is looked at.
 
@@ -121,7 +121,7 @@ def unknown_neighbours(
             yield step
 
 
-def _open(space: Candidate, code: Code) -> Decisions:
+def _open(space: Space, code: Code) -> Decisions:
     return {path: option for path, option in zip(slots(space), code, strict=True) if option != ABSENT}
 
 

@@ -17,7 +17,7 @@ from math import exp, inf, log
 from typing import TypeVar
 
 from search_spaces.automaton import automaton, draw, option_counts
-from search_spaces.choice import Decisions
+from search_spaces.choice import Choice, Decisions
 from search_spaces.making import from_decisions
 
 SpaceT = TypeVar("SpaceT")
@@ -28,7 +28,11 @@ KEPT = 20  # members at the end of a walk, in case the last ones are known
 
 
 def walk(
-    space: SpaceT, excess: Callable[[SpaceT], float], rng: random.Random, *, steps: int = STEPS
+    space: SpaceT | Choice[SpaceT],
+    excess: Callable[[SpaceT], float],
+    rng: random.Random,
+    *,
+    steps: int = STEPS,
 ) -> Iterator[SpaceT]:
     """Yield up to 20 members that a walk came by and that keep the limits, the last first; none if it met none.
 
