@@ -56,9 +56,9 @@ def _listed(config: StudyConfig, data: Mapping[str, Json]) -> tuple[Candidate, .
         )
     for number, one in enumerate(found):
         where = f"space[{number}]"
-        if (opened := next(combinators(one.network), None)) is not None:
+        if (opened := next(combinators(one), None)) is not None:
             raise BadInput(
-                f"{where}.{opened[0]}: got a choice, expected a value; a list holds single networks"
+                f"{where}.{opened[0]}: got a choice, expected a value; what a list holds is not searched"
             )
         _check_fits(one.network, data, where=where)
         try:

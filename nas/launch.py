@@ -192,7 +192,7 @@ def providers_of(config: StudyConfig, space: Architectures) -> tuple[Provider, .
     metrics += [Objective.parse(text).metric for text in config.objectives]
     if config.latency is None and (LATENCY not in metrics or who_knows(LATENCY, known) is not None):
         return known
-    one = space if isinstance(space, Network) else space[0].network
+    one = space if isinstance(space, Network) else None
     return (*known, latencies_of(config.latency or Latency(), one))
 
 

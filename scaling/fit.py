@@ -45,7 +45,9 @@ class Grid(Checked):
     most: Most = 2.0  # of each coefficient
     growth: Growth = 2.0  # of what doubles
     tolerance: Share = 0.05  # the part of the growth by which a point may miss it
-    drift: Share = 0.25  # likewise of the MACs that its network has once rounded, where the expected cost doubles
+    drift: Share = (
+        0.25  # likewise of the MACs that its network has once rounded, where the expected cost doubles
+    )
 
     def values(self) -> tuple[float, ...]:
         """Return the values of one coefficient."""
@@ -161,7 +163,9 @@ def _span(grid: Grid, doubles: str, axes: int) -> tuple[float, float]:
     return grid.growth ** (1 / ROOM), grid.growth**ROOM
 
 
-Made = dict[str, tuple[Scaled, tuple[Compound, ...]]]  # distinct networks by key, and the rules that come to each
+Made = dict[
+    str, tuple[Scaled, tuple[Compound, ...]]
+]  # distinct networks by key, and the rules that come to each
 
 
 def _made(

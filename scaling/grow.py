@@ -64,7 +64,7 @@ def grown(parts: Anatomy, sizes: Sizes, *, unlike: Unlike = "stretch", step: int
         input=(base.input[0], *sizes.spatial),
         stem=stem,
         stages=tuple(stages),
-        head=_dropping(resized(fixed(base.head), width, spot=None, step=step), sizes.dropout),
+        head=dropping(resized(fixed(base.head), width, spot=None, step=step), sizes.dropout),
         shared=tuple(
             replace(one, block=resized(fixed(one.block), width, spot=None, step=step)) for one in base.shared
         ),
@@ -105,7 +105,7 @@ def _deepened(
     )
 
 
-def _dropping(head: Head, added: float) -> Head:
+def dropping(head: Head, added: float) -> Head:
     """Return a head whose rates, where there are any, are higher by as much."""
     if not added or "dropout" not in {name for name, _ in declared(type(head))}:
         return head

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "profile": "Show what each layer of a model costs.",
     "latency": "Measure how long models take on this device, and say where that cannot be believed.",
     "scale": "Scale a network to a family, by a rule or to budgets: specs, PyTorch source, table, picture.",
+    "fit": "Settle the coefficients of compound scaling for a network, by training a small grid of them.",
     "compare": "Draw the fronts of several runs on one picture and write them as tables.",
     "bench": "Run strategies on a tabular benchmark, with their spread over seeds.",
     "doctor": "Check this machine: versions, devices, storage, and a search of ten seconds.",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rich.console import Console
+
 from search_spaces.errors import Infeasible
 
 from ..config import StudyConfig
-from ..driver import drive, stop_on_signals
+from ..driver import Ending, drive, stop_on_signals
 from ..execution.machine import crowded
 from ..launch import executor_for, latencies_in
 from ..ledger import nothing_kept
+from ..plan import finals
 from ..proposal import Kind
 from ..study import Study
 from .finding import Finding, document, finding, summary
@@ -23,11 +26,34 @@ DONE, NOTHING_FOUND, INTERRUPTED = 0, 1, 130
 
 
 def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool) -> int:
-    """Run a study from where it stands; the journal is closed at the end, however that comes.
+    """Run a study from where it stands, say what came of it, and return the exit code.
 
     Progress goes to standard output, or to standard error where that is kept for JSON.
     """
-    to = console(stderr=as_json)
+    ending = driven(study, config, folder, to=console(stderr=as_json))
+    if ending is None:
+        return INTERRUPTED
+    if "fit" in study.journal.header:
+        from .fitting import fitted
+
+        return fitted(study, config, folder, ending=ending, as_json=as_json)
+    if study.plan.final == "every":
+        from .tested import tested
+
+        return tested(study, folder, ending=ending, as_json=as_json)
+    found = finding(study, folder)
+    if as_json:
+        emit(document(study, folder, found, ending=ending))
+    if ending == "interrupted":
+        return stopped(study, folder)
+    return _told(study, folder, found, as_json=as_json)
+
+
+def driven(study: Study, config: StudyConfig, folder: Path, *, to: Console) -> Ending | None:
+    """Run a study from where it stands; None where nobody reads the output any more, which is then said.
+
+    The journal is closed at the end, however that comes.
+    """
     say(_opening(study, config, folder), to=to)
     if warning := crowded(config.execution.workers, config.execution.threads):
         complain(warning)
@@ -35,19 +61,18 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
         with stop_on_signals() as stop:
             executor = executor_for(config, folder, study.journal.header)
             with watching(study, folder.name, workers=config.execution.workers or 1, to=to) as watch:
-                ending = drive(study, executor, watch=watch, stop=stop)
+                return drive(study, executor, watch=watch, stop=stop)
     except ClosedOutputError:
         complain(f"nobody reads the output any more, so the run was stopped. {_how_to_go_on(study, folder)}")
-        return INTERRUPTED
+        return None
     finally:
         study.journal.close()
-    found = finding(study, folder)
-    if as_json:
-        emit(document(study, folder, found, ending=ending))
-    if ending == "interrupted":
-        complain(f"stopped as asked. {_how_to_go_on(study, folder)}")
-        return INTERRUPTED
-    return _told(study, folder, found, as_json=as_json)
+
+
+def stopped(study: Study, folder: Path) -> int:
+    """Say how to go on with a run that was stopped, and return the exit code."""
+    complain(f"stopped as asked. {_how_to_go_on(study, folder)}")
+    return INTERRUPTED
 
 
 def command_for(command: str, folder: Path) -> str:
@@ -60,8 +85,9 @@ def command_for(command: str, folder: Path) -> str:
 def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
     told = len(study.history.told)
     workers = 0 if config.table else config.execution.workers
+    every = study.plan.final == "every"
     parts = [
-        many(study.plan.trials, "trial")
+        many(finals(study.plan) if every else study.plan.trials, "training" if every else "trial")
         + (f" looked up in {config.table}" if config.table else f" of {many(study.plan.epochs, 'epoch')}"),
         f"limits: {', '.join(config.limits)}" if config.limits else "no limits",
         many(workers, "worker") if workers else "in this process",

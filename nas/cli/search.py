@@ -54,7 +54,7 @@ def search(
     config_file, overrides = split(arguments or [])
     if print_config:
         return _print_config(config_file, overrides, as_json=as_json)
-    config = _config(config_file, overrides)
+    config = config_from(config_file, overrides)
     study, folder = create(config, name=name, results=results)
     return carry_out(study, config, folder, as_json=as_json)
 
@@ -71,7 +71,8 @@ def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     return (others[0] if others else None), overrides
 
 
-def _config(config_file: str | None, overrides: Sequence[str]) -> StudyConfig:
+def config_from(config_file: str | None, overrides: Sequence[str]) -> StudyConfig:
+    """Return the config of a file, or of the embedded example without one, with settings that override it."""
     if config_file is None:
         return read_config(_example(), _for_other_data(overrides), source=f"the example {EXAMPLE}")
     path = Path(config_file)
@@ -98,7 +99,7 @@ def _example() -> str:
 
 
 def _print_config(config_file: str | None, overrides: Sequence[str], *, as_json: bool) -> int:
-    config = _config(config_file, overrides)
+    config = config_from(config_file, overrides)
     if as_json:
         emit({"config": to_data(config)})
     elif config_file is None and not overrides:

@@ -31,6 +31,7 @@ class Augmentation(Checked):
     __slots__ = ()
     tagged: ClassVar[bool] = True
     open: ClassVar[bool] = True
+    strengths: ClassVar[tuple[str, ...]] = ()  # fields that say how much is changed, not how often
 
     def apply(self, x: Tensor, generator: Generator) -> Tensor:
         """Return a changed batch of the shape and type of `x` (N, C, *spatial), which stays as it was.

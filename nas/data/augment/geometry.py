@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -55,6 +55,8 @@ class Flip(Augmentation):
 class Crop(Augmentation):
     """Pad every spatial axis on both sides and cut the input's size out, at a random place an example."""
 
+    strengths: ClassVar[tuple[str, ...]] = ("padding",)
+
     padding: Searchable[Whole] = 4
     fill: Searchable[Literal["zero", "reflect"]] = "zero"  # reflect: mirrored, the border itself not repeated
 
@@ -76,6 +78,8 @@ class Rotate(Augmentation):
     to the second, as `torch.rot90`. A volume turns about `axis`, or, where it is None, about each by an angle
     of its own.
     """
+
+    strengths: ClassVar[tuple[str, ...]] = ("degrees",)
 
     degrees: Searchable[Degrees] = 15.0
     axis: Searchable[Annotated[Axis | None, ByKind()]] = None
@@ -112,6 +116,8 @@ class Scale(Augmentation):
     `scale` is a range of factors, or how far they go to both sides of 1; above 1 enlarges what is seen.
     Signals are stretched in time (Salamon & Bello 2017).
     """
+
+    strengths: ClassVar[tuple[str, ...]] = ("scale",)
 
     scale: Searchable[Factor] = 0.1
     probability: Searchable[Probability] = 1.0

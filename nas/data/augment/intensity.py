@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ class Cutout(Augmentation):
     Its centre is anywhere in the example, so that part of it may lie outside.
     """
 
+    strengths: ClassVar[tuple[str, ...]] = ("size",)
+
     size: Searchable[Whole]
 
     def apply(self, x: Tensor, generator: Generator) -> Tensor:
@@ -56,6 +58,8 @@ class Blur(Augmentation):
     The kernel is cut off at 3 of the largest sigma; outside, the border's value goes on.
     """
 
+    strengths: ClassVar[tuple[str, ...]] = ("sigma",)
+
     sigma: Searchable[Sigma] = (0.1, 1.0)
     probability: Searchable[Probability] = 0.5
 
@@ -73,6 +77,8 @@ class Blur(Augmentation):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise(Augmentation):
     """Add Gaussian noise of `std` times the data's standard deviation (Bishop 1995)."""
+
+    strengths: ClassVar[tuple[str, ...]] = ("std",)
 
     std: Searchable[Std] = 0.1
     probability: Searchable[Probability] = 1.0
@@ -95,6 +101,8 @@ class Intensity(Augmentation):
     `brightness` is added: a range, or the largest to both sides, in standard deviations of the data.
     `contrast` is a range of factors, or how far they go to both sides of 1.
     """
+
+    strengths: ClassVar[tuple[str, ...]] = ("brightness", "contrast")
 
     brightness: Searchable[Brightness] = 0.2
     contrast: Searchable[Contrast] = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class Mixup(Augmentation):
     As in the paper's code, s is drawn once a batch, from Beta(alpha, alpha); an alpha of 0 mixes nothing.
     The loss of a mixed label is mixed alike; targets of a regression are mixed themselves.
     """
+
+    strengths: ClassVar[tuple[str, ...]] = ("alpha",)
 
     alpha: Searchable[Annotated[float, Field(ge=0, le=100)]] = 0.2
     probability: Searchable[Probability] = 1.0  # of mixing a batch
