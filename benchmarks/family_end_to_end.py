@@ -1,9 +1,9 @@
 """From a search to a family, end to end, on real images: which way of growing is ahead, and where.
 
-A small space is searched under a MAC budget; compound coefficients are fitted to the winner; the winner is grown to 2, 4
-and 8 times its MACs by the fitted rule and by depth, width and resolution alone; each network is trained with several
-seeds on train and validation and reads the test part once a training. No choice is made by the test part. What was
-finished is kept: the same command goes on after it was stopped.
+A small space is searched under a MAC budget; compound coefficients are fitted to the winner; the winner is grown to
+2, 4 and 8 times its MACs by the fitted rule and by depth, width and resolution alone; each network is trained with
+several seeds on train and validation and reads the test part once a training. No choice is made by the test part.
+What was finished is kept: the same command goes on after it was stopped.
 
     python benchmarks/family_end_to_end.py --data FOLDER [--quick]      Fashion-MNIST (the four IDX files)
     python benchmarks/family_end_to_end.py                              the embedded digits, which saturate
@@ -321,15 +321,16 @@ def picture(given: argparse.Namespace, curves: Mapping[str, Sequence[Mapping[str
         y=METRIC,
         path=given.out.with_suffix(".png"),
         title=f"One searched base grown four ways, {source}",
-        note=f"{given.limit} train images, {given.final_epochs} epochs; mean and standard deviation of {given.seeds} seeds",
+        note=f"{given.limit} train images and the validation part, {given.final_epochs} epochs; mean and standard "
+        f"deviation of {given.seeds} seeds",
     )
 
 
 def command(given: argparse.Namespace) -> str:
     data = "" if given.data is None else " --data FOLDER"
     return (
-        f"python benchmarks/family_end_to_end.py{data} --limit {given.limit} --budget {given.budget} --trials {given.trials} "
-        f"--epochs {given.epochs} --final-epochs {given.final_epochs} --seeds {given.seeds}"
+        f"python benchmarks/family_end_to_end.py{data} --limit {given.limit} --budget {given.budget} "
+        f"--trials {given.trials} --epochs {given.epochs} --final-epochs {given.final_epochs} --seeds {given.seeds}"
     )
 
 
