@@ -101,7 +101,7 @@ def report(
         yield table(heads, [(rule, *_cells(points, name)) for rule, points in curves.items()])
     yield Text()
     yield from (Text(short_path(path)) for path in files)
-    yield Text.assemble(("next: ", QUIET), f"nas scale {fit.model} --rule {folder.name}")
+    yield Text.assemble(("next: ", QUIET), command_for(f"scale {fit.model} --rule", folder))
 
 
 def curves_of(fit: Fit, curve: Study, objective: Objective) -> dict[str, list[dict[str, float]]]:

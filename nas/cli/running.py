@@ -37,6 +37,10 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
         from .fitting import fitted
 
         return fitted(study, config, folder, ending=ending, as_json=as_json)
+    if "family" in study.journal.header:
+        from .scale_train import trained
+
+        return trained(study, folder, ending=ending, as_json=as_json)
     if study.plan.final == "every":
         from .tested import tested
 

@@ -20,11 +20,13 @@ from search_spaces.serialise import from_data
 from ..family_file import Asking, Timed, family_file, member_names, stem_of
 from ..family_folder import write_members
 from ..latency import Latency, latencies_of
+from ..listed import SEEDS, Regularisation
 from ..storage import check_name, inside, new_folder
 from .model import model_named, shape_from, with_input
 from .options import RESULTS, AsJson, Results
 from .scale_picture import check_drawable, draw, overlays, write_table
 from .scale_rule import rule_named
+from .scale_train import train, training
 from .scale_view import document, report
 from .show import emit, say
 
@@ -35,6 +37,7 @@ PHIS = (0.0, 1.0, 2.0, 3.0)  # where neither --phi nor --target is given, of rul
 MOST_PHIS = 64
 DONE, UNSTABLE = 0, 1
 CSV, PICTURE = "family.csv", "family.png"
+GROWN = Regularisation()
 
 
 def scale(
@@ -95,6 +98,22 @@ def scale(
     imports: Annotated[
         list[str] | None, typer.Option("--import", metavar="MODULE", help="A module with a rule of yours.")
     ] = None,
+    train_by: Annotated[
+        str | None,
+        typer.Option(
+            "--train", metavar="CONFIG", help="Train the members by a study's YAML file, or as `digits`."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting of --train.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=64, help="Trainings of each member.")] = SEEDS,
+    dropout_growth: Annotated[
+        float, typer.Option(help="Training: added to dropout a doubling of MACs; 0 keeps it.")
+    ] = GROWN.dropout,
+    augment_growth: Annotated[
+        float, typer.Option(help="Training: the part by which augmentation grows with it; 0 keeps it.")
+    ] = GROWN.augmentation,
     name: Annotated[str | None, typer.Option(metavar="RUN", help="The family's name.")] = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
@@ -107,6 +126,7 @@ def scale(
     nas scale efficientnet_b0 --rule table
     nas scale run-1#best --target 'macs <= 2M' --target 'macs <= 4M, params <= 100k'
     nas scale resnet18 --rule 'compound alpha=1.3 beta=1.1 gamma=1.1' --phi=-1,0,1,2
+    nas scale run-1#best --rule fitted --train mine.yaml --seeds 3
     nas scale mobilenet_v2 --rule dwr --fix resolution --target 'latency_ms <= 20' --latency
     """
     base = with_input(model_named(model, Path(results)), shape_from(shape))
@@ -130,11 +150,19 @@ def scale(
     )
     unsure = tuple(unstable(made, providers))
     made = replace(made, notes=made.notes + unsure)
+    how_trained = None
+    if train_by is not None:
+        grown = from_data(Regularisation, {"dropout": dropout_growth, "augmentation": augment_growth})
+        how_trained = training(
+            made, train_by, settings or (), seeds=seeds, regularisation=grown, x=x, overlay=overlay
+        )
     file = family_file(made, asking, timed_together(made, model, how) if latency else None)
     with new_folder(folder) as place:
         written = write_members(place, file, made)
         written.append(write_table(file, place / CSV))
         written.append(draw(file, folder.name, beside, x, place / PICTURE))
+    if how_trained is not None:
+        return train(how_trained, folder, as_json=as_json)
     files = [folder / path.name for path in written]
     emit(document(file, folder, files)) if as_json else say(*report(file, folder))
     drifting = any(m.latency and not m.latency.stable for m in file.members)

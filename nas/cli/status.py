@@ -16,6 +16,7 @@ from scaling.constraints import in_units
 from ..analysis.metrics import metric, shown
 from ..analysis.spread import means
 from ..history import BUILDABLE, MEASURED, History, Rejection, Trial
+from ..plan import finals
 from ..proposal import Kind, Status
 from ..winner import confirmed
 from .describe import describe
@@ -59,7 +60,7 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "state": record.state,
         "phase": phase(record),
         "driver": record.driver,
-        "trials": {**counts(record), "planned": record.plan.trials, "rejected": record.history.rejected},
+        "trials": {**counts(record), "planned": planned(record), "rejected": record.history.rejected},
         "objectives": [str(objective) for objective in axes],
         "front": [_point(trial) for trial in front_of(record.history, axes)],
         "hypervolume": None if covered is None else covered.volume,
@@ -92,8 +93,11 @@ def report(record: Record, now: float) -> Iterator[RenderableType]:
 
 
 def counts(record: Record) -> dict[str, int]:
-    """Count the search's trials: done, running, to be repeated since their driver left, and failed."""
-    trials = record.history.of(Kind.TRAIN)
+    """Count the search's trials: done, running, to be repeated since their driver left, and failed.
+
+    Where a list is trained and tested, and nothing searched, its trainings.
+    """
+    trials = record.history.of(Kind.FINAL if tests_all(record) else Kind.TRAIN)
     untold = sum(t.outcome is None for t in trials)
     running = untold if record.driver is not None else 0
     return {
@@ -102,6 +106,16 @@ def counts(record: Record) -> dict[str, int]:
         "interrupted": untold - running,
         "failed": sum(t.outcome is not None and not t.done for t in trials),
     }
+
+
+def planned(record: Record) -> int:
+    """Return how many of what `counts` counts there are to be."""
+    return finals(record.plan) if tests_all(record) else record.plan.trials
+
+
+def tests_all(record: Record) -> bool:
+    """Whether each member is trained and tested, and nothing searched."""
+    return record.plan.final == "every"
 
 
 def phase(record: Record) -> str:
@@ -172,10 +186,16 @@ def _state(record: Record) -> Text:
 
 def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
     config, n = record.config, counts(record)
-    space = config.space if isinstance(config.space, str) else "a space of its own"
-    yield "search", f"{space} on {config.data.source}, by {type(config.strategy).__name__}"
+    unnamed = (
+        f"a list of {many(len(config.space), 'network')}"
+        if isinstance(config.space, tuple)
+        else "a space of its own"
+    )
+    space = config.space if isinstance(config.space, str) else unnamed
+    by = "each trained and tested" if tests_all(record) else f"by {type(config.strategy).__name__}"
+    yield "search", f"{space} on {config.data.source}, {by}"
     yield "objective", ", ".join(map(str, record.plan.objectives))
-    yield "trials", _trials(n, record.plan.trials)
+    yield "trials", _trials(n, planned(record))
     if record.plan.limits:
         yield "limits", ", ".join(map(str, record.plan.limits))
     if record.history.rejected:
