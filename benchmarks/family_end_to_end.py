@@ -30,7 +30,7 @@ from nas.fit import Fit, Fitted, begin, described, fit_in, fit_of, judged
 from nas.history import Trial
 from nas.journal import JOURNAL
 from nas.launch import create, executor_for, reopen
-from nas.listed import Tested, tested_of, training_of
+from nas.listed import Readings, readings_of, training_of
 from nas.proposal import Kind
 from nas.study import Study
 from scaling.compound import Scaling
@@ -189,12 +189,12 @@ def train(
     networks = {key(m.network): m.network for one in families.values() for m in one.members}
     own = training_of(base, list(networks.values()), config, seeds=given.seeds)
     study = done(own, "families", given.results)
-    rows = tested_of(study)
+    rows = readings_of(study)
     assert len(rows) == len(networks), "one row a network, in order"
     return dict(zip(networks, accuracies(study, rows), strict=True))
 
 
-def accuracies(study: Study, rows: Sequence[Tested]) -> list[Seeds]:
+def accuracies(study: Study, rows: Sequence[Readings]) -> list[Seeds]:
     """Return each network's accuracies by seed, so that they can be paired between networks."""
     found: list[Seeds] = [{} for _ in rows]
     for trial in study.history.of(Kind.FINAL):

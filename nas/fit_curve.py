@@ -21,6 +21,7 @@ from search_spaces.serialise import Json, from_data, key
 from .config import StudyConfig
 from .family_folder import in_full
 from .fit import Fit, listed
+from .journal import JOURNAL
 from .launch import create, reopen
 from .study import Study
 
@@ -69,7 +70,7 @@ def curve_study(
 ) -> tuple[Study, StudyConfig]:
     """Begin the study of the curves in its folder, or go on with it; what the grid was told is taken over."""
     place = folder / CURVE
-    if place.exists():
+    if (place / JOURNAL).is_file():
         execution = json.dumps(in_full(config.execution))
         return reopen(place, [f"execution={execution}"])
     made = sizes_of(fit, chosen)

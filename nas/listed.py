@@ -47,7 +47,7 @@ class Regularisation(Data):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Readings:
     """A network of a list and what its trainings came to on the test part, by metric."""
 
     network: Network
@@ -98,14 +98,14 @@ def training_of(
     )
 
 
-def tested_of(study: Study) -> list[Tested]:
+def readings_of(study: Study) -> list[Readings]:
     """Return each network of a list with its scores on the test part so far, in the list's order."""
     members = list(enumerate_members(study.plan.space))
     trials: dict[tuple[int, ...], list[Trial]] = {(i,): [] for i in range(len(members))}
     for trial in study.history.of(Kind.FINAL):
         if trial.done:
             trials[trial.code].append(trial)
-    return [Tested(network=member.network, scores=_scores(trials[i,])) for i, member in enumerate(members)]
+    return [Readings(network=member.network, scores=_scores(trials[i,])) for i, member in enumerate(members)]
 
 
 def _scores(trials: Sequence[Trial]) -> dict[str, Spread]:

@@ -18,7 +18,7 @@ from ..driver import Ending
 from ..family_file import FamilyFile, Spread, Trained
 from ..family_folder import read_family, write_family
 from ..launch import create, data_of
-from ..listed import Regularisation, tested_of, training_of
+from ..listed import Regularisation, readings_of, training_of
 from ..plan import finals
 from ..proposal import Kind
 from ..study import Study
@@ -76,7 +76,7 @@ def trained(study: Study, folder: Path, *, ending: Ending, as_json: bool) -> int
     """Write into a family's files what its training has come to, say it, and return the exit code."""
     asked = cast("Mapping[str, Json]", study.journal.header["family"])
     record, x = read_family(folder), cast(str, asked["x"])
-    file = with_scores(record.file, [row.scores for row in tested_of(study)])
+    file = with_scores(record.file, [row.scores for row in readings_of(study)])
     beside = overlays(cast("list[str] | None", asked["overlay"]), file.base, folder.parent)
     files = [
         write_family(folder, file),

@@ -186,12 +186,11 @@ def _state(record: Record) -> Text:
 
 def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
     config, n = record.config, counts(record)
-    unnamed = (
-        f"a list of {many(len(config.space), 'network')}"
-        if isinstance(config.space, tuple)
-        else "a space of its own"
-    )
-    space = config.space if isinstance(config.space, str) else unnamed
+    space = "a space of its own"
+    if isinstance(config.space, str):
+        space = config.space
+    elif isinstance(config.space, tuple):
+        space = f"a list of {many(len(config.space), 'network')}"
     by = "each trained and tested" if tests_all(record) else f"by {type(config.strategy).__name__}"
     yield "search", f"{space} on {config.data.source}, {by}"
     yield "objective", ", ".join(map(str, record.plan.objectives))

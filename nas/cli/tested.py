@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..analysis.metrics import metric, shown
 from ..driver import Ending
-from ..listed import Tested, tested_of
+from ..listed import Readings, readings_of
 from ..proposal import Kind
 from ..study import Study
 from .describe import describe
@@ -22,7 +22,7 @@ DONE, NOTHING_FOUND = 0, 1
 
 def tested(study: Study, folder: Path, *, ending: Ending, as_json: bool) -> int:
     """Say what each network's trainings came to, and return the exit code."""
-    rows = tested_of(study)
+    rows = readings_of(study)
     if as_json:
         emit(document(study, rows, folder, ending))
     if ending == "interrupted":
@@ -37,7 +37,7 @@ def tested(study: Study, folder: Path, *, ending: Ending, as_json: bool) -> int:
     return DONE
 
 
-def document(study: Study, rows: Sequence[Tested], folder: Path, ending: Ending) -> dict[str, Json]:
+def document(study: Study, rows: Sequence[Readings], folder: Path, ending: Ending) -> dict[str, Json]:
     """Return the JSON of a list's training; docs/cli.md documents it."""
     finals = study.history.of(Kind.FINAL)
     return {
@@ -58,7 +58,7 @@ def document(study: Study, rows: Sequence[Tested], folder: Path, ending: Ending)
     }
 
 
-def report(study: Study, rows: Sequence[Tested], folder: Path) -> Iterator[RenderableType]:
+def report(study: Study, rows: Sequence[Readings], folder: Path) -> Iterator[RenderableType]:
     """Yield what people see: a row a network."""
     name = study.plan.objectives[0].metric.replace("validation_", "test_")
     known = [n for row in rows for n in row.scores]
@@ -71,7 +71,7 @@ def report(study: Study, rows: Sequence[Tested], folder: Path) -> Iterator[Rende
     yield Text.assemble(("folder ", QUIET), short_path(folder))
 
 
-def _cells(row: Tested, name: str) -> Sequence[str | Text]:
+def _cells(row: Readings, name: str) -> Sequence[str | Text]:
     score = row.scores.get(name)
     sd = "" if score is None or score.sd is None else f" ± {shown(name, score.sd, digits=2)}"
     return (

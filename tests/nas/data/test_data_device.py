@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from nas.data import Crop, DataSpec, Flip
 from nas.data.device import DevicePart, held_out_to_device, to_device
 from nas.data.load import load_search_data, load_test
+from search_spaces.errors import BadInput
 
 DATA = load_search_data(DataSpec(limit=100))
 
@@ -128,3 +129,51 @@ def test_batches_on_a_gpu_never_wait_for_it() -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(x.is_cuda and y.is_cuda for x, y in batches)
+
+
+def part_of(x: Tensor) -> DevicePart:
+    """Return a part of such examples, not normalised."""
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    plain = torch.zeros(x.shape[1]).view(shape), torch.ones(x.shape[1]).view(shape)
+    return DevicePart(x=x, y=torch.zeros(len(x), dtype=torch.int64), mean=plain[0], std=plain[1])
+
+
+def test_a_network_of_the_datas_size_gets_the_very_same_part() -> None:
+    part = part_of(torch.zeros(2, 3, 4, 5))
+    assert part.sized((3, 4, 5)) is part
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 5), (3, 4), (3, 4, 5, 6)])
+def test_other_channels_or_axes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(BadInput, match=r"expected 3 channels and 2 axes .* sizes may differ"):
+        part_of(torch.zeros(2, 3, 4, 5)).sized(shape)
+
+
+@given(st.lists(st.integers(3, 9), min_size=1, max_size=3), st.data())
+def test_examples_are_resized_on_any_number_of_axes_and_even_ones_stay_even(
+    spatial: list[int], data: st.DataObject
+) -> None:
+    wanted = tuple(data.draw(st.integers(2, 12)) for _ in spatial)
+    part = part_of(torch.full((5, 2, *spatial), 3.0)).sized((2, *wanted))
+    batches = [x for x, _ in part.in_order(2)] + [x for x, _ in part.batches(seeded(0), 2)]
+    assert {tuple(x.shape[1:]) for x in batches} == {(2, *wanted)}
+    assert all(torch.allclose(x, torch.tensor(3.0)) for x in batches)
+
+
+def test_an_image_that_shrinks_is_antialiased_and_a_signal_is_drawn_linearly() -> None:
+    stripes = (
+        torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(16, 4).view(1, 1, 16, 16)
+    )  # finer than 4 pixels can show
+    ((small, _),) = part_of(stripes).sized((1, 4, 4)).in_order(1)
+    assert torch.allclose(small[..., 1:-1], torch.tensor(0.5), atol=0.01)
+    ((line, _),) = part_of(torch.tensor([0.0, 4.0]).view(1, 1, 2)).sized((1, 4)).in_order(1)
+    assert line.flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
+
+
+def test_augmentation_sees_examples_at_their_own_size() -> None:
+    part = to_device(DATA, "cpu").train
+    own = [x for x, _ in part.batches(seeded(3), 32, augment=(Crop(padding=1),))]
+    larger = [x for x, _ in part.sized((1, 16, 16)).batches(seeded(3), 32, augment=(Crop(padding=1),))]
+    for x, resized in zip(own, larger, strict=True):
+        expected = torch.nn.functional.interpolate(x, (16, 16), mode="bilinear", antialias=True)
+        assert torch.equal(expected, resized)

@@ -17,7 +17,7 @@ from nas.data.load import load_search_data, load_test
 from nas.evaluation import JOBS, SPEC, WEIGHTS, Workspace, job, run
 from nas.proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate, Recipe
-from search_spaces import Classifier, Conv, MBConv, Network, Regressor, Stage, load
+from search_spaces import Classifier, Conv, DenseClassifier, MBConv, Network, Regressor, Stage, load
 from search_spaces.modules import build
 
 DIGITS = DataSpec(limit=200)
@@ -220,3 +220,23 @@ def test_an_interrupt_by_the_user_passes(tmp_path: Path, monkeypatch: pytest.Mon
 def test_torch_running_out_of_memory_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Crop, "apply", lambda _self, x, _generator: x.new_empty(1 << 58))
     assert run(proposal(), workspace(tmp_path)).status is Status.OUT_OF_MEMORY
+
+
+def rigid(*spatial: int) -> Network:
+    """Return a network whose dense layer takes one size of input only."""
+    return Network(
+        input=(1, *spatial), stages=(Stage(blocks=(Conv(),), width=4),), head=DenseClassifier(classes=10)
+    )
+
+
+def test_a_network_of_another_resolution_is_trained_validated_and_tested_at_its_own(tmp_path: Path) -> None:
+    for kind in Kind:
+        done = run(proposal(kind=kind, network=rigid(5, 11)), workspace(tmp_path, held_out=lambda: TEST))
+        assert done.status is Status.DONE, done.note
+
+
+def test_a_network_of_other_channels_says_what_the_data_has(tmp_path: Path) -> None:
+    network = replace(rigid(8, 8), input=(3, 8, 8))
+    done = run(proposal(network=network), workspace(tmp_path))
+    assert done.status is Status.BUG
+    assert "expected 1 channels and 2 axes" in done.note
