@@ -45,9 +45,7 @@ class Grid(Checked):
     most: Most = 2.0  # of each coefficient
     growth: Growth = 2.0  # of what doubles
     tolerance: Share = 0.05  # the part of the growth by which a point may miss it
-    drift: Share = (
-        0.25  # likewise of the MACs that its network has once rounded, where the expected cost doubles
-    )
+    drift: Share = 0.35  # likewise for its network's MACs, once rounded, where the expected cost doubles
 
     def values(self) -> tuple[float, ...]:
         """Return the values of one coefficient."""
