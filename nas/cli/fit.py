@@ -15,7 +15,7 @@ from search_spaces.serialise import from_data
 
 from ..config import StudyConfig
 from ..fit import begin, fit_of
-from ..latency import LATENCY, Latency, latencies_of
+from ..latency import Latency, latencies_of
 from .model import model_named
 from .options import RESULTS, AsJson, Results
 from .running import carry_out
