@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scaling.fit import EXPECTED, Grid
-from scaling.providers import ANALYTIC, Provider
+from scaling.providers import ANALYTIC, LATENCY, Provider
 from scaling.rules import Compound
 from search_spaces.errors import BadInput
 from search_spaces.serialise import from_data
