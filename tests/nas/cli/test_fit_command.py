@@ -308,3 +308,40 @@ def test_the_weights_of_a_member_belong_to_its_network(nas, small, tmp_path):
     assert len(specs) == 2
     members = {cost(network).params for network in read_family(tmp_path / "family").networks}
     assert {cost(load(path)).params for path in specs} == members
+
+
+def documented(heading: str) -> dict[str, object]:
+    """Return the example of a section of the documentation."""
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = text.split(f"### {heading}", 1)[1]
+    found = json.loads(section.split("```json", 1)[1].split("```", 1)[0])
+    assert isinstance(found, dict)
+    return found
+
+
+def keys_of(said: object) -> object:
+    """Return a document with each value replaced by its keys; of lists, the first item's."""
+    if isinstance(said, dict):
+        return {name: keys_of(value) for name, value in said.items()}
+    return [keys_of(said[0])] if isinstance(said, list) and said and isinstance(said[0], dict) else None
+
+
+def test_the_documented_json_of_nas_fit_is_what_it_gives(nas, scored, small, tmp_path):
+    scored(deeper_is_better)
+    _, out, _ = nas("fit", small, *FAST, "--name", "fitted", "--results", tmp_path, "--json")
+    said, example = document(out), documented("`nas fit --json`")
+    said["curves"] = {"compound": said["curves"]["compound"]}
+    assert keys_of(said) == keys_of(example)
+
+
+def test_the_documented_json_of_a_list_is_what_it_gives(nas, scored, small, tmp_path):
+    scored(deeper_is_better)
+    network = json.loads(small.read_text())["network"]
+    config = {"space": [{"network": network}], "epochs": 1, "final": {"of": "every", "seeds": 2}}
+    (tmp_path / "list.yaml").write_text(json.dumps(config))
+    code, out, err = nas("search", tmp_path / "list.yaml", "--name", "list", "--results", tmp_path, "--json")
+    assert code == 0, err
+    assert keys_of(document(out)) == keys_of(documented("A list that is trained"))
+    code, out, _ = nas("resume", "list", "--results", tmp_path)
+    assert code == 0
+    assert "each training read the test part once" in out
