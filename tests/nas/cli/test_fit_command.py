@@ -206,6 +206,42 @@ def test_a_growth_of_the_users_own_metric_is_kept_with_the_run(nas, scored, smal
         assert point.growth == pytest.approx(cost(network).params / cost(BASE).params)
 
 
+class Slow:
+    """A device whose latency is the number of layers, for every size."""
+
+    metrics = ("latency_ms",)
+    quick = False
+
+    def of(self, network: Network) -> dict[str, float]:
+        return {"latency_ms": float(sum(len(s.blocks) for s in network.stages))}  # type: ignore[arg-type, union-attr]
+
+    def reach(self, space: object, metric: str) -> None:
+        return None
+
+
+def test_a_fit_to_measured_latency_measures_once_and_goes_on_without(
+    nas, scored, small, tmp_path, monkeypatch
+):
+    import nas.cli.fit as command
+
+    def cut(proposal):
+        signal.raise_signal(signal.SIGINT)
+        return deeper_is_better(proposal)
+
+    scored(cut)
+    monkeypatch.setattr(command, "latencies_of", lambda *_: Slow())
+    doubled = ("--doubles", "latency_ms", "--sizes", "0")
+    code, _, _ = nas("fit", small, *FAST, *doubled, "--name", "slow", "--results", tmp_path)
+    assert code == 130
+    monkeypatch.setattr(command, "latencies_of", lambda *_: pytest.fail("it was measured again"))
+    scored(deeper_is_better)
+    code, out, err = nas("resume", "slow", "--results", tmp_path, "--json")
+    assert code == 0, err
+    grid = document(out)["grid"]
+    assert {row["growth"] for row in grid} == {2.0}
+    assert all(row["alpha"] in (1.8, 2.0) for row in grid)  # 4 layers a stage become 8
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
