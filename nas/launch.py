@@ -34,6 +34,7 @@ from .study import Study
 
 RESULTS = Path("results")
 NO_PURPOSE: Mapping[str, Json] = {}
+FORKED = ("fit",)  # purposes that a fork has too; a family's training belongs to its own folder
 SCORES = {  # by task, what every trial that is done has
     "classification": ("validation_accuracy", "validation_loss", "train_loss", "train_seconds"),
     "regression": ("validation_rmse", "validation_r2", "validation_loss", "train_loss", "train_seconds"),
@@ -96,7 +97,8 @@ def fork(
     events = read(folder)
     base, before = settings(events)[0], history_of(events)
     config = changed(base, overrides)
-    study, new = create(config, name=name, results=results)
+    purpose = {what: before.header[what] for what in FORKED if what in before.header}
+    study, new = create(config, name=name, results=results, purpose=purpose)
     if (base.data, before.header["data"]) == (config.data, study.history.header["data"]):
         for trial in before.trials.values():
             if trial.done:

@@ -20,7 +20,7 @@ from ..analysis.spread import spread
 from ..config import StudyConfig
 from ..driver import Ending
 from ..fit import Fit, Fitted, Row, described, fit_in, judged, said_of, scores_of, write_coefficients
-from ..fit_curve import curve_in, curve_study
+from ..fit_curve import CURVE, curve_in, curve_study
 from ..history import History
 from ..proposal import Kind
 from ..storage import replace_file
@@ -49,7 +49,7 @@ def fitted(study: Study, config: StudyConfig, folder: Path, *, ending: Ending, a
     curves: Mapping[str, Sequence[Mapping[str, float]]] = {}
     if fit.sizes:
         curve, own = curve_study(fit, found.chosen.rule, study, config, folder)
-        ending_of_curve = driven(curve, own, folder / "curve", to=console(stderr=as_json))
+        ending_of_curve = driven(curve, own, folder / CURVE, to=console(stderr=as_json))
         if ending_of_curve is None:
             return INTERRUPTED
         ending = ending_of_curve

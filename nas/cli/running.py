@@ -34,7 +34,7 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
     if ending is None:
         return INTERRUPTED
     if "fit" in study.journal.header:
-        from .fitting import fitted
+        from .fitting import fitted  # here, for it drives studies by this file
 
         return fitted(study, config, folder, ending=ending, as_json=as_json)
     if "family" in study.journal.header:

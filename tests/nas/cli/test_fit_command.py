@@ -145,6 +145,18 @@ def test_a_fit_cut_short_anywhere_goes_on_and_comes_to_the_same(nas, scored, sma
             assert said[part] == expected[part], part
 
 
+def test_a_fork_of_a_fit_is_a_fit_and_trains_only_what_is_new(nas, scored, small, tmp_path):
+    scored(deeper_is_better)
+    nas("fit", small, *FAST, "--name", "first", "--sizes", "0", "--results", tmp_path)
+    asked = scored(deeper_is_better)
+    more = ("confirm.seeds=2", "--fork", "second")
+    code, out, err = nas("resume", "first", *more, "--results", tmp_path, "--json")
+    assert code == 0, err
+    assert {row["seeds"] for row in document(out)["grid"]} == {3}
+    assert len(asked) == len(document(out)["grid"])
+    assert (tmp_path / "second" / COEFFICIENTS).is_file()
+
+
 def test_a_tie_within_the_noise_is_said(nas, scored, small, tmp_path):
     def noise(proposal):
         value = random.Random(f"{proposal.key}{proposal.seed}").uniform(0.4, 0.6)
