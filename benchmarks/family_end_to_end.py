@@ -3,7 +3,8 @@
 A small space is searched under a MAC budget; compound coefficients are fitted to the winner; the winner is grown to
 2, 4 and 8 times its MACs by the fitted rule, by depth, width and resolution alone, and by the paper's coefficients;
 each network is trained with several seeds on train and validation and reads the test part once a training. No choice
-is made by the test part. What was finished is kept: the same command goes on after it was stopped.
+is made by the test part. Each family is written as `nas scale --train` would, and `nas compare` draws them. What was
+finished is kept: the same command goes on after it was stopped.
 
     python benchmarks/family_end_to_end.py --data FOLDER [--quick]      Fashion-MNIST (the four IDX files)
     python benchmarks/family_end_to_end.py                              the embedded digits, which saturate
@@ -12,8 +13,10 @@ is made by the test part. What was finished is kept: the same command goes on af
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import re
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 from math import log, sqrt
@@ -23,15 +26,21 @@ from machine import machine
 
 from nas.analysis.lines import plot_lines
 from nas.analysis.series import Series
+from nas.analysis.spread import spread
+from nas.cli.compare import compare
+from nas.cli.scale_train import with_scores
 from nas.config import StudyConfig, read_config
 from nas.data import DataSpec
 from nas.driver import StopSign, drive
+from nas.family_file import Asking, family_file
+from nas.family_folder import write_members
 from nas.fit import Fit, Fitted, begin, described, fit_in, fit_of, judged
 from nas.history import Trial
 from nas.journal import JOURNAL
 from nas.launch import create, executor_for, reopen
 from nas.listed import Readings, readings_of, training_of
 from nas.proposal import Kind
+from nas.storage import new_folder
 from nas.study import Study
 from scaling.compound import Scaling
 from scaling.constraints import Limit
@@ -83,6 +92,8 @@ def main() -> None:
     trained = train("families", base, families, config, given)
     families[PAPER] = grown(base, Compound())
     trained |= train("paper", base, {PAPER: families[PAPER]}, config, given, known=trained)
+    folders = [written(name, one, trained, given.results) for name, one in families.items()]
+    compare(list(map(str, folders)), y=METRIC, out=given.results / "compare", results=given.results)
     write(given, search, best, fit, fitted, families, trained)
 
 
@@ -208,6 +219,19 @@ def train(
     return dict(zip(networks, accuracies(study, rows), strict=True))
 
 
+def written(name: str, made: Family, trained: Mapping[str, Seeds], results: Path) -> Path:
+    """Write a trained family into a folder of its own, as `nas scale --train` does."""
+    folder = results / re.sub(r"[^a-z]+", "-", name.lower()).strip("-")
+    if not folder.exists():
+        targets = tuple(request.asked for member in made.members for request in member.requests)
+        scores = [{METRIC: spread(list(trained[key(member.network)].values()))} for member in made.members]
+        with new_folder(folder) as place:
+            write_members(
+                place, with_scores(family_file(made, Asking(model="winner", targets=targets)), scores), made
+            )
+    return folder
+
+
 def accuracies(study: Study, rows: Sequence[Readings]) -> list[Seeds]:
     """Return each network's accuracies by seed, so that they can be paired between networks."""
     found: list[Seeds] = [{} for _ in rows]
@@ -240,6 +264,10 @@ def write(
         "fit": described(fit, fitted),
         "curves": curves,
         "fitted_less": compared,
+        "compare": [
+            {name: row[name] for name in ("run", "front_size", "best_test_accuracy", "hypervolume_share")}
+            for row in csv.DictReader((given.results / "compare" / "summary.csv").open())
+        ],
         "verdict": [verdict(name, rows) for name, rows in compared.items()],
     }  # fmt: skip
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -243,7 +243,7 @@ def _names(skeleton: Network) -> list[str | None]:
 
 def _taking(node: T | Choice[T], option: int) -> T:
     """Return the member that takes the option at this position everywhere, such as -1 for the last."""
-    return resolve(node, lambda _, among: range(len(among))[option])  # type: ignore[return-value]
+    return resolve(node, lambda _, among: range(len(among))[option])
 
 
 def _sums(graph: Graph) -> Sums:

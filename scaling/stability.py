@@ -19,7 +19,9 @@ NORMAL_95 = 1.959964  # standard deviations that hold 95 % of a normal distribut
 ROBUST = 1.4826  # standard deviations of a normal distribution in a median absolute deviation
 MEDIAN_ERROR = 1.2533  # of a median in standard errors of a mean, for a normal distribution
 
-PROCESSES = 0.02  # standard deviation between processes, as a share: benchmarks/latency_repeat.py, two virtual cores
+PROCESSES = (
+    0.02  # standard deviation between processes, as a share: benchmarks/latency_repeat.py, two virtual cores
+)
 FEWEST = 20  # samples
 PARTS = (3, 5)  # of a series, whose medians should agree: least and most ...
 IN_A_PART = 8  # ... with so many samples in one, if they suffice
