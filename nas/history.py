@@ -16,7 +16,7 @@ from search_spaces.serialise import Json
 
 from .journal import Event
 from .measured import Measurement, measured_from
-from .proposal import Identity, Kind, Outcome, Status
+from .proposal import Identity, Kind, Outcome, Status, weights_from
 
 BUILDABLE = "buildable"  # a rejection's metric: 0 of 1, for layers that do not fit the input
 MEASURED = "measured"  # likewise, for those that were left out because enough others had been measured
@@ -39,10 +39,11 @@ class Trial:
     asked_at: float = 0.0
     told_at: float = 0.0
     epoch: int = 0  # the last one reported
+    settings: Json = None  # of its job, as the journal says them
 
     @property
     def key(self) -> str:
-        """The architecture's key."""
+        """The architecture's key; of a supernet, the space's."""
         return self.identity.key
 
     @property
@@ -143,6 +144,8 @@ def ask_payload(trial: Trial, ledger: Mapping[str, Json]) -> dict[str, Json]:
     }  # fmt: skip
     if trial.parent is not None:
         payload["parent"] = trial.parent
+    if who.job:
+        payload |= {"job": who.job, "settings": trial.settings}
     return payload | dict(ledger)
 
 
@@ -158,10 +161,13 @@ def carry_payload(trial: Trial, run: str) -> dict[str, Json]:
 
 def tell_payload(number: int, attempt: int, outcome: Outcome) -> dict[str, Json]:
     """Return the journal's record of an outcome; `_told` reads it."""
-    return {
+    payload: dict[str, Json] = {
         "number": number, "attempt": attempt, "status": outcome.status.value,
         "metrics": dict(outcome.metrics), "note": outcome.note, "seconds": round(outcome.seconds, 3),
     }  # fmt: skip
+    if outcome.weights:
+        payload["weights"] = {path: list(vector) for path, vector in outcome.weights.items()}
+    return payload
 
 
 def _asked(history: History, event: Event) -> None:
@@ -180,6 +186,7 @@ def _asked(history: History, event: Event) -> None:
         parent=cast("int | None", said.get("parent")),
         rejected=cast(int, said["rejected"]),
         asked_at=event.time,
+        settings=said.get("settings"),
     )
     history.trials[number] = history.untold[number] = trial
     history.by_kind[trial.kind].append(trial)
@@ -212,7 +219,8 @@ def _measured(history: History, event: Event) -> None:
 
 def _identity(said: Mapping[str, Json]) -> Identity:
     key, recipe = cast(str, said["key"]), cast(str, said["recipe"])
-    return Identity(key, recipe, cast(int, said["epochs"]), cast(int, said["seed"]))
+    job = cast(str, said.get("job", ""))
+    return Identity(key, recipe, cast(int, said["epochs"]), cast(int, said["seed"]), job)
 
 
 def _told(history: History, event: Event) -> None:
@@ -237,6 +245,7 @@ def _outcome(said: Mapping[str, object]) -> Outcome:
         metrics=cast("dict[str, float]", said["metrics"]),
         note=cast(str, said["note"]),
         seconds=cast(float, said["seconds"]),
+        weights=weights_from(said.get("weights", {})),
     )
 
 

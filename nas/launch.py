@@ -66,6 +66,11 @@ def create(
     space = space_of(config, data)
     plan = plan_of(config, space, providers=providers_of(config, space))
     _check_metrics(plan, config, data)
+    if config.table and config.strategy.shares_weights:
+        raise BadInput(
+            f"strategy: got {type(config.strategy).__name__}, which trains supernets, in a study that looks trials up "
+            f"in the table {config.table}; give it data, or take another strategy"
+        )
     if plan.limits:
         _check_nothing_is_cut_short(config)
         refuse_contradictions(plan.limits)
@@ -101,7 +106,9 @@ def fork(
     study, new = create(config, name=name, results=results, purpose=purpose)
     if (base.data, before.header["data"]) == (config.data, study.history.header["data"]):
         for trial in before.trials.values():
-            if trial.done:
+            if (
+                trial.done and not trial.identity.job
+            ):  # the files of a supernet stay with the run that made it
                 study.carry(trial, folder.name)
     return study, config, new
 
@@ -171,7 +178,7 @@ def plan_of(
         providers=providers,
         most_measured=(config.latency or Latency()).most,
         epochs=config.epochs,
-        trials=0 if config.final.of == "every" else config.trials,
+        trials=0 if config.final.of == "every" else config.strategy.trainings(config.trials),
         minutes=config.minutes,
         confirm_top=0 if config.table else config.confirm.top,
         confirm_seeds=config.confirm.seeds,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import ClassVar, cast
 
+from search_spaces.data import Data
 from search_spaces.serialise import key
 
 from .recipe import Candidate
@@ -16,8 +18,27 @@ class Kind(StrEnum):
     """What a proposal is for; each kind is one job."""
 
     TRAIN = "train"  # train on the train part, score on the validation part
+    SUPERNET = (
+        "supernet"  # train one network that holds all members of the space, or many, with shared weights
+    )
+    INHERIT = "inherit"  # score a member on the validation part with the weights of a supernet, its parent
     CONFIRM = "confirm"  # the same with a fresh seed, to see past a lucky score
     FINAL = "final"  # train the named winner on train and validation, then read the test part once
+
+
+SEARCHING = (
+    Kind.TRAIN,
+    Kind.SUPERNET,
+    Kind.INHERIT,
+)  # what strategies ask for; the study itself asks the rest
+
+
+class Settings(Data):
+    """What a job needs to know beside a candidate, as data; subclasses are registered dataclasses, one a job."""
+
+    __slots__ = ()
+    tagged: ClassVar[bool] = True
+    open: ClassVar[bool] = True
 
 
 class Status(StrEnum):
@@ -33,44 +54,65 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """One evaluation to be made. Equal (key, recipe, epochs, seed) is the same evaluation, never made twice."""
+    """One evaluation to be made. Equal (key, recipe, epochs, seed, job) is the same one, never made twice."""
 
     number: int
     kind: Kind
-    candidate: Candidate
+    candidate: Candidate  # of a supernet: the space itself, nothing in it resolved
     epochs: int  # the budget
     seed: int
-    parent: int | None = None  # the proposal whose checkpoint it continues
+    parent: int | None = None  # the proposal that it continues or follows from
+    parent_key: str | None = None
+    settings: Settings | None = None  # of a job that trains by more than a recipe
 
     @property
     def key(self) -> str:
-        """The architecture's key."""
+        """The architecture's key, or the space's."""
         return key(self.candidate.network)
 
     @property
     def identity(self) -> Identity:
         """What makes two evaluations the same."""
-        return Identity(self.key, key(self.candidate.recipe), self.epochs, self.seed)
+        job = job_name(self.kind, self.settings, self.parent)
+        return Identity(self.key, key(self.candidate.recipe), self.epochs, self.seed, job)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An evaluation's identity: architecture key, recipe key, budget in epochs, seed."""
+    """An evaluation's identity: architecture key, recipe key, budget in epochs, seed, what else its job reads."""
 
     key: str
     recipe: str
     epochs: int
     seed: int
+    job: str = ""  # of trainings nothing: how an architecture is trained does not depend on what it is for
+
+
+def job_name(kind: Kind, settings: Settings | None, parent: int | None) -> str:
+    """Return what tells jobs apart that share a candidate, budget and seed; nothing for a training."""
+    if kind not in (Kind.SUPERNET, Kind.INHERIT):
+        return ""
+    said = "" if settings is None else f" by {key(settings)}"
+    return f"{kind.value}{said}{f' of {parent}' if kind is Kind.INHERIT else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one attempt. Metrics are finite, or the status says `diverged`."""
+    """What came of one attempt. Metrics and weights are finite, or the status says `diverged`.
+
+    `weights` are a mixture's architecture weights, by the path of each choice: what a strategy derives from.
+    """
 
     status: Status
     metrics: Mapping[str, float] = field(default_factory=dict)
     note: str = ""  # for a failure: what happened, bounded in length
     seconds: float = 0.0
+    weights: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def weights_from(said: object) -> dict[str, tuple[float, ...]]:
+    """Return architecture weights as JSON holds them: a list of numbers a path."""
+    return {path: tuple(vector) for path, vector in cast("Mapping[str, list[float]]", said).items()}
 
 
 LONGEST_NOTE = 4000  # characters
@@ -80,6 +122,7 @@ def settled(outcome: Outcome) -> Outcome:
     """Return the outcome with a bounded note, and as `diverged` where a metric is not finite."""
     note = outcome.note if len(outcome.note) <= LONGEST_NOTE else outcome.note[:LONGEST_NOTE] + " ..."
     bad = [name for name, value in outcome.metrics.items() if not math.isfinite(value)]
+    bad += [name for name, vector in outcome.weights.items() if not all(map(math.isfinite, vector))]
     if outcome.status is Status.DONE and bad:
         return Outcome(status=Status.DIVERGED, note=f"{', '.join(bad)} not finite", seconds=outcome.seconds)
-    return Outcome(status=outcome.status, metrics=outcome.metrics, note=note, seconds=outcome.seconds)
+    return replace(outcome, note=note)

@@ -19,7 +19,7 @@ from search_spaces.equivalence import equivalence
 from search_spaces.errors import ArchscaleError, Unbuildable
 from search_spaces.moves import decode, encode, enumerate_members
 from search_spaces.network import Network
-from search_spaces.serialise import Json, key
+from search_spaces.serialise import Json, from_data, key, to_data
 
 from .analysis.front import costs
 from .history import History, Trial, ask_payload, carry_payload, tell_payload
@@ -27,9 +27,9 @@ from .journal import Journal
 from .ledger import TOO_MANY, UNBUILDABLE, Ledger, excess_of
 from .measured import Measuring
 from .plan import Plan
-from .proposal import Identity, Kind, Outcome, Proposal, Status, settled
+from .proposal import SEARCHING, Identity, Kind, Outcome, Proposal, Settings, Status, job_name, settled
 from .recipe import Candidate
-from .strategies import Scope, Strategy, Told, no_excess
+from .strategies import Request, Scope, Strategy, Told, Wait, no_excess
 from .winner import finalists, winner
 
 Asked = tuple[Trial, Candidate]
@@ -72,6 +72,7 @@ class Study:
                 space=plan.space,
                 seed=plan.seed,
                 admits=self._admits,
+                admits_job=self._admits_job,
                 excess=self._excess if plan.limits else no_excess,
             )
         )
@@ -89,7 +90,7 @@ class Study:
             trial, candidate = asked
             known = self.history.carried.get(trial.identity)
             if known is None or trial.kind is Kind.FINAL:  # which leaves the winner's weights behind
-                return _proposal(trial, candidate), trial.attempts
+                return self._proposal(trial, candidate), trial.attempts
             self.tell(trial.number, trial.attempts, known)
         return None
 
@@ -142,7 +143,9 @@ class Study:
         return winner(self.history, self.plan)
 
     def candidate(self, trial: Trial) -> Candidate:
-        """Return what a trial trains."""
+        """Return what a trial trains; of a supernet, the space."""
+        if trial.kind is Kind.SUPERNET:
+            return self.plan.space
         found = decode(self.plan.space, trial.code)
         if key(found.network) != trial.key:
             raise ArchscaleError(
@@ -166,14 +169,33 @@ class Study:
         self.measuring.begin()
         if self._search_is_over():
             return None
-        candidate = self.strategy.ask(number)
-        if candidate is None:
+        answer = self.strategy.ask(number)
+        if answer is None:
             self._record("exhausted", self._ledger.last_payload())
             return None
-        return self._trial(number, Kind.TRAIN, candidate, epochs=self.plan.epochs, seed=self.plan.seed)
+        if isinstance(answer, Wait):
+            if not self.history.untold:
+                raise ArchscaleError(
+                    f"strategy: {type(self.strategy).__name__} waits, and nothing is in flight"
+                )
+            return None
+        return self._requested(number, answer if isinstance(answer, Request) else Request.training(answer))
+
+    def _requested(self, number: int, request: Request) -> Asked:
+        """Return the trial of a job that the strategy asks for."""
+        plan = self.plan
+        return self._trial(
+            number,
+            request.kind,
+            request.candidate or plan.space,
+            epochs=request.epochs or plan.epochs,
+            seed=plan.seed if request.seed is None else request.seed,
+            parent=request.parent,
+            settings=request.settings,
+        )
 
     def _next_confirmation(self) -> Asked | None:
-        if self.history.waits_for(Kind.TRAIN):
+        if self.history.waits_for(*SEARCHING):
             return None
         asked = {(t.parent, t.identity.seed) for t in self.history.of(Kind.CONFIRM)}
         for trial in finalists(self.history, self.plan):
@@ -183,7 +205,7 @@ class Study:
         return None
 
     def _next_final(self) -> Asked | None:
-        if self.history.waits_for(Kind.TRAIN, Kind.CONFIRM):
+        if self.history.waits_for(*SEARCHING, Kind.CONFIRM):
             return None
         due = next(self._finals_due(), None)
         if due is None:
@@ -225,27 +247,50 @@ class Study:
         epochs: int,
         seed: int,
         parent: int | None = None,
+        settings: Settings | None = None,
     ) -> Asked:
+        whole = kind is Kind.SUPERNET  # which is of no architecture, and has no architecture's cost
         trial = Trial(
             number=number,
             kind=kind,
-            code=encode(self.plan.space, candidate),
-            identity=self._identity(candidate, epochs, seed),
-            cost=self._cost(candidate.network),
+            code=() if whole else encode(self.plan.space, candidate),
+            identity=self._identity(candidate, epochs, seed, job_name(kind, settings, parent)),
+            cost={} if whole else self._cost(candidate.network),
             parent=parent,
             rejected=self._ledger.rejected,
+            settings=to_data(settings),
         )
         return trial, candidate
 
+    def _proposal(self, trial: Trial, candidate: Candidate) -> Proposal:
+        return Proposal(
+            number=trial.number,
+            kind=trial.kind,
+            candidate=candidate,
+            epochs=trial.identity.epochs,
+            seed=trial.identity.seed,
+            parent=trial.parent,
+            parent_key=None if trial.parent is None else self.history.trials[trial.parent].key,
+            settings=from_data(Settings, trial.settings) if trial.settings else None,
+        )
+
     def _admits(self, candidate: Candidate) -> bool:
-        identity = self._identity(candidate, self.plan.epochs, self.plan.seed)
+        return self._admits_job(Request.training(candidate))
+
+    def _admits_job(self, request: Request) -> bool:
+        """Tell whether a job is new and its candidate keeps the limits; the ledger has those that do not."""
+        candidate, plan = request.candidate, self.plan
+        assert candidate is not None, "a supernet is of the whole space, which no limit is on"
+        job = job_name(request.kind, request.settings, request.parent)
+        seed = plan.seed if request.seed is None else request.seed
+        identity = self._identity(candidate, request.epochs or plan.epochs, seed, job)
         if identity in self._known:
             return False
         violations = self._broken(candidate.network) or self._slowly_broken(candidate.network, identity.key)
         if violations:
             self._ledger.reject(candidate.network, identity.key, violations)
             return False
-        return self.plan.twins or self._class(candidate, identity.recipe) not in self._classes
+        return plan.twins or bool(job) or self._class(candidate, identity.recipe) not in self._classes
 
     def _slowly_broken(self, network: Network, name: str) -> list[Violation]:
         """List what only measuring tells, for as many candidates as may be measured."""
@@ -278,10 +323,10 @@ class Study:
     def _class(self, candidate: Candidate, recipe: str) -> tuple[str, str]:
         return equivalence(candidate.network), recipe
 
-    def _identity(self, candidate: Candidate, epochs: int, seed: int) -> Identity:
+    def _identity(self, candidate: Candidate, epochs: int, seed: int, job: str = "") -> Identity:
         recipe = self._recipe_keys.setdefault(candidate.recipe, "") or key(candidate.recipe)
         self._recipe_keys[candidate.recipe] = recipe
-        return Identity(key(candidate.network), recipe, epochs, seed)
+        return Identity(key(candidate.network), recipe, epochs, seed, job)
 
     def _record(self, kind: str, payload: dict[str, Json]) -> None:
         # Only what came of a trial or was measured cannot be worked out again: after a loss of power the same is
@@ -294,13 +339,19 @@ class Study:
         if kind == "ask":
             trial = next(reversed(self.history.trials.values()))
             self._known.add(trial.identity)
-            if not self.plan.twins:
+            if not self.plan.twins and not trial.identity.job:
                 self._classes.add(self._class(self.candidate(trial), trial.identity.recipe))
         for number in self.history.told[before:]:
             trial = self.history.trials[number]
-            if trial.kind is Kind.TRAIN:
-                scores = costs(trial.metrics, self.plan.objectives) if trial.done else None
-                self.strategy.tell(Told(number, trial.code, scores))
+            if trial.kind in SEARCHING:
+                self.strategy.tell(self._told(trial))
+
+    def _told(self, trial: Trial) -> Told:
+        scores: tuple[float, ...] | None = None
+        if trial.done:
+            scores = () if trial.kind is Kind.SUPERNET else costs(trial.metrics, self.plan.objectives)
+        weights = trial.outcome.weights if trial.outcome and trial.done else {}
+        return Told(trial.number, trial.code, scores, trial.kind, weights)
 
     def _search_is_over(self) -> bool:
         history = self.history
@@ -309,7 +360,15 @@ class Study:
         if history.of(Kind.CONFIRM) or history.of(Kind.FINAL):
             return True
         spent = history.spent_seconds + self._clock() - (history.began_at or self._clock())
-        return self.plan.minutes is not None and spent >= 60 * self.plan.minutes
+        return (
+            self.plan.minutes is not None and spent >= 60 * self.plan.minutes and not self._owes_a_training()
+        )
+
+    def _owes_a_training(self) -> bool:
+        """Tell whether a mixture was trained and what it derives was not: its time would have been for nothing."""
+        mixtures = [t for t in self.history.of(Kind.SUPERNET) if t.done and t.outcome and t.outcome.weights]
+        followed = {t.parent for t in self.history.of(Kind.TRAIN)}
+        return any(t.number not in followed for t in mixtures)
 
     def _nothing_left(self) -> bool:
         return next(self._finals_due(), None) is None
@@ -324,14 +383,3 @@ class Study:
                 f"trial {told[-1].number}: {'the first 3 trials' if first_ones else '5 trials in a row'} failed, "
                 f"expected them to train; mend the cause and resume. The last one said:\n{note}"
             )
-
-
-def _proposal(trial: Trial, candidate: Candidate) -> Proposal:
-    return Proposal(
-        number=trial.number,
-        kind=trial.kind,
-        candidate=candidate,
-        epochs=trial.identity.epochs,
-        seed=trial.identity.seed,
-        parent=trial.parent,
-    )

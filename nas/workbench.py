@@ -58,6 +58,7 @@ class Workbench:
             proposal,
             Workspace(
                 folder=inside(self.folder, _folder_of(proposal)),
+                parent=self._parent(proposal),
                 data=self.data,
                 held_out=self._test_part,
                 device=self.device,
@@ -65,6 +66,12 @@ class Workbench:
                 deadline=None if final or not self.trial_seconds else time.monotonic() + self.trial_seconds,
             ),
         )
+
+    def _parent(self, proposal: Proposal) -> Path | None:
+        """Return the folder of the trial that a proposal continues or follows from, None where there is none."""
+        if proposal.parent is None or proposal.parent_key is None:
+            return None
+        return inside(self.folder, f"trials/{proposal.parent_key}/{proposal.parent}")
 
     def _test_part(self) -> DevicePart:
         return held_out_to_device(load_test(self.spec), self.device)

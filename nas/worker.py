@@ -23,7 +23,7 @@ from typing import IO, Protocol, cast
 from search_spaces.errors import ArchscaleError, StorageError
 from search_spaces.serialise import Json, from_data
 
-from .proposal import LONGEST_NOTE, Kind, Outcome, Proposal
+from .proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Settings
 from .recipe import Candidate
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal a process gets when its parent dies
@@ -78,6 +78,8 @@ def proposal_of(said: Mapping[str, Json]) -> Proposal:
         epochs=cast(int, said["epochs"]),
         seed=cast(int, said["seed"]),
         parent=cast("int | None", said["parent"]),
+        parent_key=cast("str | None", said.get("parent_key")),
+        settings=from_data(Settings, said["settings"]) if said.get("settings") else None,
     )
 
 
@@ -105,7 +107,7 @@ def _try(bench: Bench, message: Mapping[str, Json], out: IO[str]) -> None:
         return
     said: dict[str, Json] = {
         "status": outcome.status.value, "metrics": dict(outcome.metrics), "note": outcome.note,
-        "seconds": outcome.seconds,
+        "seconds": outcome.seconds, "weights": {path: list(v) for path, v in outcome.weights.items()},
     }  # fmt: skip
     _say(out, {**of, **said})
 

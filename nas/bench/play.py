@@ -88,6 +88,10 @@ def play(ground: Ground, strategy: StrategyConfig, *, seed: int) -> tuple[Values
     keeper, found = ground.keeper(), list[Values]()
     number, spent = 0, 0.0
     while (candidate := machine.ask(number)) is not None:
+        if not isinstance(candidate, Candidate):
+            raise BadInput(
+                "got a strategy that trains supernets, expected one that asks for architectures alone"
+            )
         code = code_of(candidate)
         row = rows[code]
         spent += 1 if clock is None else row[clock]

@@ -19,7 +19,7 @@ def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> f
 
     An epoch counts as long as the mean one so far; trials run side by side as far as there are workers.
     """
-    ended = [t for t in history.trials.values() if t.outcome is not None and t.done]
+    ended = [t for t in history.trials.values() if t.done and not t.identity.job]
     epochs = sum(t.identity.epochs for t in ended)
     if not epochs:
         return None

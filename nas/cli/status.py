@@ -120,7 +120,8 @@ def tests_all(record: Record) -> bool:
 
 def phase(record: Record) -> str:
     """Return what the run is at: search, confirmation or final training."""
-    kinds = [kind for kind in (Kind.FINAL, Kind.CONFIRM, Kind.TRAIN) if record.history.of(kind)]
+    late_first = (Kind.FINAL, Kind.CONFIRM, Kind.TRAIN, Kind.INHERIT, Kind.SUPERNET)
+    kinds = [kind for kind in late_first if record.history.of(kind)]
     return PHASES[kinds[0] if kinds else Kind.TRAIN]
 
 

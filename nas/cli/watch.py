@@ -27,8 +27,15 @@ SHOWN = 8  # trials in the live table
 KEY_SHOWN = 8  # of a key's characters there
 REFRESHES = 2.0  # a second
 PAUSE_SECONDS = 0.2  # between two drawings for epochs alone
-PHASES = {Kind.TRAIN: "search", Kind.CONFIRM: "confirmation", Kind.FINAL: "final training"}
-WORDS = {Kind.TRAIN: "search", Kind.CONFIRM: "confirming", Kind.FINAL: "final"}
+PHASES = {
+    Kind.TRAIN: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited weights",
+    Kind.CONFIRM: "confirmation", Kind.FINAL: "final training",
+}  # fmt: skip
+WORDS = {
+    Kind.TRAIN: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited", Kind.CONFIRM: "confirming",
+    Kind.FINAL: "final",
+}  # fmt: skip
+COSTS = ("params", "macs")
 
 
 @contextmanager
@@ -176,14 +183,13 @@ def _trials(study: Study) -> RenderableType:
     history = study.history
     told = [history.trials[n] for n in history.told[-SHOWN:]]
     first = study.plan.objectives[0].metric
-    rows = [
+    rows: list[tuple[str | Text, ...]] = [
         (
             str(trial.number),
             WORDS[trial.kind],
             trial.key[:KEY_SHOWN],
             "" if (score := _score(study, trial)) is None else shown(score[0], score[1]),
-            shown("params", trial.cost["params"]),
-            shown("macs", trial.cost["macs"]),
+            *(shown(name, trial.cost[name]) if name in trial.cost else "" for name in COSTS),
             Text(status(trial), _style(trial)),
         )
         for trial in [*told, *history.untold.values()][-SHOWN:]
@@ -211,5 +217,5 @@ def _named_scores(study: Study, trial: Trial) -> list[str]:
     scores = [] if score is None or score[0] in trial.cost else [f"{metric(score[0]).short} {shown(*score)}"]
     return [
         *scores,
-        *(f"{metric(name).short} {shown(name, trial.cost[name])}" for name in ("params", "macs")),
+        *(f"{metric(name).short} {shown(name, trial.cost[name])}" for name in COSTS if name in trial.cost),
     ]

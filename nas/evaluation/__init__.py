@@ -1,7 +1,8 @@
 """Evaluation: what is done for one proposal, and how it fails."""
 
 from .failures import Diverged, TimedOut, TrialFailure
-from .job import JOBS, SPEC, WEIGHTS, Result, run
+from .job import JOBS, SPEC, WEIGHTS, run
+from .result import Result
 from .workspace import Workspace
 
 __all__ = ["JOBS", "SPEC", "WEIGHTS", "Diverged", "Result", "TimedOut", "TrialFailure", "Workspace", "run"]

@@ -5,8 +5,8 @@ A job trains on data, so `nas.evaluation` reads the types of `nas.data.device`; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,28 +14,18 @@ from safetensors.torch import save as safetensors
 from torch import nn
 
 from search_spaces.block import fixed
-from search_spaces.errors import StorageError
+from search_spaces.errors import BadInput, StorageError
 from search_spaces.serialise import to_json
 
 from ..data.device import DevicePart, OnDevice
-from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Status
+from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Settings, Status
 from ..storage import make_folder, replace_file
 from .failures import failed
+from .result import Job, Result
 from .training import Training, score, train
 from .workspace import Workspace
 
 WEIGHTS, SPEC = "weights.safetensors", "spec.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a job found: finite metrics, and remarks such as that it was continued."""
-
-    metrics: Mapping[str, float]
-    notes: tuple[str, ...] = ()
-
-
-Job = Callable[[Proposal, Workspace], Result]
 
 
 def run(proposal: Proposal, workspace: Workspace) -> Outcome:
@@ -45,14 +35,16 @@ def run(proposal: Proposal, workspace: Workspace) -> Outcome:
     """
     began = workspace.clock()
     try:
-        result = JOBS[proposal.kind](proposal, workspace)
+        result = job_of(proposal)(proposal, workspace)
     except (KeyboardInterrupt, StorageError):
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a user's code must not end the worker
         return failed(error, seconds=workspace.clock() - began)
     note = "; ".join(result.notes)[:LONGEST_NOTE]
     seconds = workspace.clock() - began
-    return Outcome(status=Status.DONE, metrics=result.metrics, note=note, seconds=seconds)
+    return Outcome(
+        status=Status.DONE, metrics=result.metrics, note=note, seconds=seconds, weights=result.weights
+    )
 
 
 def train_and_validate(proposal: Proposal, workspace: Workspace) -> Result:
@@ -87,6 +79,21 @@ JOBS: Mapping[Kind, Job] = {
     Kind.CONFIRM: train_and_validate,
     Kind.FINAL: train_and_test,
 }
+SHARING: Mapping[tuple[Kind, type[Settings]], Job] = {}  # with weights of several members, by their settings
+
+
+def job_of(proposal: Proposal) -> Job:
+    """Return what is to be done; `BadInput` where nothing is known for such settings."""
+    if proposal.settings is None and proposal.kind in JOBS:
+        return JOBS[proposal.kind]
+    kind = type(proposal.settings)
+    job = SHARING.get((proposal.kind, kind)) if issubclass(kind, Settings) else None
+    if job is None:
+        known = ", ".join(f"{of.value} by {settings.__name__}" for of, settings in SHARING)
+        raise BadInput(
+            f"job: got {proposal.kind.value} by {kind.__name__}, expected one of {known or 'none'}"
+        )
+    return job
 
 
 def input_of(proposal: Proposal) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ class Workspace:
     device: str  # as torch names it: "cpu", "cuda:0"
     data: OnDevice
     held_out: Callable[[], DevicePart]
+    parent: Path | None = None  # the folder of the proposal that this one continues or follows from
     report: Report = lambda _epoch, _metrics: None
     deadline: float | None = None  # on `clock`; a job looks at it at every step
     checkpoint_seconds: float = 5.0  # between two checkpoints, which are written at the end of epochs

@@ -21,7 +21,7 @@ from typing import cast
 from search_spaces.errors import BadInput, StorageError
 from search_spaces.serialise import Json, to_data
 
-from ..proposal import Kind, Outcome, Proposal, Status
+from ..proposal import Kind, Outcome, Proposal, Status, weights_from
 from .base import Ended, Report
 from .process import WorkerProcess
 
@@ -144,7 +144,7 @@ class LocalWorkers:
             return Report(worker.proposal.number, cast(int, heard["epoch"]), _metrics(heard))
         outcome = Outcome(
             status=Status(cast(str, heard["status"])), metrics=_metrics(heard), note=str(heard["note"]),
-            seconds=cast(float, heard["seconds"]),
+            seconds=cast(float, heard["seconds"]), weights=weights_from(heard.get("weights", {})),
         )  # fmt: skip
         return self._ended(worker, outcome)
 
@@ -213,6 +213,7 @@ def said(proposal: Proposal) -> dict[str, Json]:
     return {
         "number": proposal.number, "kind": proposal.kind.value, "candidate": to_data(proposal.candidate),
         "epochs": proposal.epochs, "seed": proposal.seed, "parent": proposal.parent,
+        "parent_key": proposal.parent_key, "settings": to_data(proposal.settings),
     }  # fmt: skip
 
 

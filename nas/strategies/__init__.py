@@ -1,11 +1,12 @@
 """Strategies: one file each; importing this registers ours."""
 
-from .base import Scope, Strategy, StrategyConfig, Told, no_excess
+from .base import Answer, Request, Scope, Strategy, StrategyConfig, Told, Wait, no_excess
 from .bayesian import Bayesian
 from .evolution import Evolution
 from .local_search import LocalSearch
 from .random_search import Random
 
 __all__ = [
-    "Bayesian", "Evolution", "LocalSearch", "Random", "Scope", "Strategy", "StrategyConfig", "Told", "no_excess",
+    "Answer", "Bayesian", "Evolution", "LocalSearch", "Random", "Request", "Scope", "Strategy", "StrategyConfig",
+    "Told", "Wait", "no_excess",
 ]  # fmt: skip

@@ -8,8 +8,9 @@ A new strategy is one file: a registered `StrategyConfig` and the machine it sta
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from typing import ClassVar, Protocol
 
@@ -17,6 +18,7 @@ from search_spaces.automaton import count
 from search_spaces.data import Data
 from search_spaces.moves import enumerate_members, sample
 
+from ..proposal import Kind, Settings
 from ..recipe import Candidate, Space
 from .walks import walk
 
@@ -29,11 +31,47 @@ LISTABLE = 20_000  # members; a smaller space is searched to its last one
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One evaluation as strategies see it. `costs`, one an objective, less is better; None where it failed."""
+    """One evaluation as strategies see it. `costs`, one an objective, less is better; None where it failed.
+
+    A supernet has neither code nor costs: `()`. What it has learnt of the space is in `weights`.
+    """
 
     number: int
     code: Code  # of the candidate, by `search_spaces.encode`
     costs: tuple[float, ...] | None
+    kind: Kind = Kind.TRAIN
+    weights: Mapping[str, tuple[float, ...]] = field(
+        default_factory=dict
+    )  # by a choice's path, one an option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A job that a strategy asks for, where it is not simply the training of a candidate.
+
+    A supernet has no candidate: it is of the whole space. None of the rest: what the study's trainings have.
+    """
+
+    kind: Kind
+    candidate: Candidate | None = None
+    settings: Settings | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    parent: int | None = None  # the proposal that it continues or follows from
+
+    @classmethod
+    def training(cls, candidate: Candidate) -> Request:
+        """Return what a bare candidate stands for."""
+        return cls(kind=Kind.TRAIN, candidate=candidate)
+
+
+class Wait(Enum):
+    """Says that a strategy can ask nothing before it is told of what is in flight."""
+
+    UNTIL_TOLD = "until told"
+
+
+Answer = Candidate | Request | Wait | None
 
 
 def no_excess(candidate: Candidate) -> float:
@@ -52,6 +90,7 @@ class Scope:
     seed: int
     admits: Callable[[Candidate], bool]  # within the limits, and never evaluated before
     excess: Callable[[Candidate], float] = no_excess
+    admits_job: Callable[[Request], bool] = lambda _: True  # the same of a job with a candidate
 
     def rng(self, number: int) -> random.Random:
         """Return the generator for proposal `number`, the same however the study got there."""
@@ -81,8 +120,11 @@ class Scope:
 class Strategy(Protocol):
     """The machine a study talks to."""
 
-    def ask(self, number: int) -> Candidate | None:
-        """Return the candidate for proposal `number`, or None where there is nothing left to ask."""
+    def ask(self, number: int) -> Answer:
+        """Return the candidate to train as proposal `number`, or another job.
+
+        None says that nothing is left to ask, `Wait` that nothing is before more is told.
+        """
 
     def tell(self, told: Told) -> None:
         """Take in one evaluation; called in the order of the journal."""
@@ -94,6 +136,11 @@ class StrategyConfig(Data):
     __slots__ = ()
     tagged: ClassVar[bool] = True
     open: ClassVar[bool] = True
+    shares_weights: ClassVar[bool] = False  # whether it asks for supernets
+
+    def trainings(self, most: int) -> int:
+        """Return how many architectures it has trained, of the `most` that a study allows."""
+        return most
 
     def start(self, scope: Scope) -> Strategy:
         """Return the machine at the beginning of a study."""
