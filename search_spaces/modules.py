@@ -39,10 +39,10 @@ def build(network: Network, *, seed: Seed = 0) -> BuiltNetwork:
 
 def build_graph(graph: Graph, *, seed: Seed = 0) -> BuiltNetwork:
     """Return any graph of layers, such as one block's, as a module that takes one tensor an input."""
-    _check_room(graph)
+    check_room(graph)
     module = BuiltNetwork(graph)
     module.to_empty(device="cpu")
-    _initialise(module, seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed))
+    initialise(module, seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed))
     return module
 
 
@@ -56,7 +56,7 @@ class BuiltNetwork(nn.Module):
         super().__init__()
         steps = []
         for node, released in zip(graph.nodes, _released(graph), strict=True):
-            parent, leaf = _home(self, node)
+            parent, leaf = home(self, node)
             parent.add_module(leaf, layer_module(node.layer, tuple(map(graph.shape, node.sources))))
             # Looked up by name at each run, so that a module put in another's place takes effect.
             children = cast("dict[str, nn.Module]", parent._modules)
@@ -90,7 +90,7 @@ def available_bytes() -> int:
     return min(room, limit - used)
 
 
-def _check_room(graph: Graph) -> None:
+def check_room(graph: Graph) -> None:
     """Refuse by formula what memory cannot hold; nothing has been allocated yet."""
     counts = [parameter_count(node.layer, tuple(map(graph.shape, node.sources))) for node in graph.nodes]
     needed, room = 4 * sum(counts) + MODULE_BYTES * len(counts), available_bytes()
@@ -115,7 +115,7 @@ def _released(graph: Graph) -> list[tuple[int, ...]]:
     return [tuple(values) for values in released]
 
 
-def _home(root: nn.Module, node: Node) -> tuple[nn.Module, str]:
+def home(root: nn.Module, node: Node) -> tuple[nn.Module, str]:
     """Return the module that is to hold a node's, made where it is missing, and the node's name there."""
     *path, leaf = node.name.split(".")
     parent = root
@@ -134,7 +134,8 @@ def _check_free(parent: nn.Module, name: str, node: Node) -> None:
 
 
 @torch.no_grad()
-def _initialise(module: nn.Module, generator: torch.Generator) -> None:
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Give every weight its start, as the top of this file says, in the order of the modules."""
     for part in module.modules():
         if isinstance(part, _ConvNd):
             fan_out = part.out_channels // part.groups * prod(part.kernel_size)

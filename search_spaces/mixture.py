@@ -1,0 +1,308 @@
+"""Spaces whose choices are mixed instead of made: every option of a block or of a cell's edge stands side by side.
+
+A slot is a place that chooses: a block, or an edge of a cell. It has one vector of numbers, an entry an option, in
+the order of `enumerate_members`; cells that are shared share theirs. `opened` turns a space into a network with a
+`Mixed` block in each slot, which lowers like any other: its graph holds all options and joins them in `Mix` nodes.
+A `Pick` of k edges keeps them all, and each has one entry more, the last, for "no connection" (Liu et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from .automaton import count
+from .block import Block
+from .blocks import Identity, Pool
+from .cell_blocks import Skip, Zero
+from .cells import Cell, Edge
+from .check import combinators
+from .choice import Choice, Pick, Repeat, Searchable, layout
+from .errors import BadSpec
+from .explain import short
+from .graph import BATCH_NORM, Feature, Place, concat
+from .layers import Sum
+from .making import rebuilt
+from .moves import enumerate_members
+from .network import Network, Shared, Stage
+
+MOST_MIXED = 64  # options of one slot: all of them run at each step
+T = TypeVar("T")
+Node = tuple[Searchable[Edge], ...] | Pick[Edge]  # of a cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixing:
+    """How options stand side by side, apart from the numbers that weigh them.
+
+    `partial` k sends one k-th of an edge's channels through its options and the others past them (PC-DARTS, Xu et
+    al. 2020); `edges` gives each node a vector over its edges as well (the same, eq. 3). `pool_norm` puts a norm
+    behind pools, as DARTS does while it searches; `zero` is the entry for no connection of picked edges.
+    """
+
+    partial: int = 1
+    edges: bool = False
+    pool_norm: bool = True
+    zero: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix(Sum):
+    """A weighted sum: value i is weighed by number `entries[i]` of the slot's vector."""
+
+    slot: str
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixed(Block):
+    """The options of a slot, or those of them that read one source, side by side."""
+
+    slot: str
+    options: tuple[tuple[int, Block], ...]  # the vector's entries, and what they weigh
+    edge: tuple[str, int] | None = None  # the vector over a node's edges, and this one's entry
+    partial: int = 1
+    pool_norm: bool = True
+
+    def memory(self) -> int:
+        return max(block.memory() for _, block in self.options)
+
+    def reads(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(tap for _, block in self.options for tap in block.reads()))
+
+    def lower(self, place: Place) -> Feature:
+        mixed = self._partly(place) if self._is_partial(place) else self._mixed(place)
+        if self.edge is None:
+            return mixed
+        slot, entry = self.edge
+        return place.input.tracer.add(Mix(slot=slot, entries=(entry,)), (mixed,), "weighed")
+
+    def _is_partial(self, place: Place) -> bool:
+        return self.partial > 1 and place.input.channels == place.width and self.memory() == 1
+
+    def _partly(self, place: Place) -> Feature:
+        """Mix the first channels, pass the others by (pooled where the place strides), shuffle them together."""
+        x, width = place.input, place.width // self.partial
+        if place.width % self.partial:
+            raise BadSpec(
+                f"{self.slot}: got {place.width} channels for partial={self.partial}, expected a multiple; change the "
+                "width or set partial=1"
+            )
+        within = Place(inputs=(x.slice(0, width, name="part"),), width=width, stride=place.stride)
+        rest = x.slice(width, place.width, name="rest")
+        if place.strides:
+            rest = rest.pool("max", place.stride, stride=place.stride, name="rest_pool")
+        return concat(self._mixed(within), rest, name="joined").shuffle(self.partial)
+
+    def _mixed(self, place: Place) -> Feature:
+        live = [(entry, block) for entry, block in self.options if not isinstance(block, Zero)]
+        if not live:
+            return place.input.zeros(place.width, place.stride)
+        parts = [self._option(entry, block, place) for entry, block in live]
+        shapes = {part.shape for part in parts}
+        if len(shapes) > 1:
+            raise BadSpec(
+                f"{self.slot}: got options whose outputs have the shapes {', '.join(map(str, sorted(shapes)))}, "
+                f'expected one shape, or they cannot be summed; settle it: fix=["{self.slot} = option 0"]'
+            )
+        layer = Mix(slot=self.slot, entries=tuple(entry for entry, _ in live))
+        return place.input.tracer.add(layer, parts, "mix")
+
+    def _option(self, entry: int, block: Block, place: Place) -> Feature:
+        taps = {name: place.taps[name] for name in block.reads()}
+        own = Place(inputs=place.inputs[: block.memory()], width=place.width, stride=place.stride, taps=taps)
+        with place.input.tracer.within(f"option{entry}"):
+            y = block.lower(own)
+            return y.norm(BATCH_NORM, name="pool_norm") if self.pool_norm and isinstance(block, Pool) else y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A place that chooses: its path, its options in the order of its vector, and whether none is one more."""
+
+    path: str
+    options: tuple[Block | Edge, ...]
+    zero: bool = False
+
+    @property
+    def entries(self) -> int:
+        """How many numbers its vector has."""
+        return len(self.options) + self.zero
+
+    @property
+    def skips(self) -> tuple[int, ...]:
+        """The entries that hand the input on as it is."""
+        ops = [option.op if isinstance(option, Edge) else option for option in self.options]
+        return tuple(entry for entry, op in enumerate(ops) if isinstance(op, Skip | Identity))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """A space opened: the network that holds all options, and its slots by path."""
+
+    space: Network
+    mixing: Mixing
+    network: Network
+    slots: dict[str, Slot]
+    edges: dict[str, int]  # vectors over a node's edges: the node's path, and how many edges it has
+
+    @property
+    def vectors(self) -> dict[str, int]:
+        """How many numbers each vector has, by path: first the slots', then those over edges."""
+        return {path: slot.entries for path, slot in self.slots.items()} | self.edges
+
+
+def opened(space: Network, mixing: Mixing = Mixing()) -> Mixture:
+    """Return a space with all that can be mixed opened.
+
+    `BadSpec` names the path of a choice that cannot be, because shapes depend on it, and says how to settle it;
+    it also says where nothing is left to mix.
+    """
+    opening = _Opening(mixing)
+    network = rewritten(space, opening.block, opening.node)
+    left = next(combinators(network), None)
+    if left is not None:
+        _refuse(*left)
+    if not any(slot.entries > 1 for slot in opening.slots.values()):
+        raise BadSpec(
+            "space: got nothing to mix, expected a choice among blocks or among a cell's operations; take a space "
+            "with one, or a strategy that trains architectures one by one"
+        )
+    return Mixture(space, mixing, network, opening.slots, opening.edges)
+
+
+def rewritten(
+    space: Network, block: Callable[[str, object], Block], node: Callable[[str, Node], tuple[Edge, ...]]
+) -> Network:
+    """Return a copy with every open block, and every node of a cell with an open one, made anew.
+
+    Blocks that choose nothing stay the same object. The copy is made past the checks of a network: what is put in
+    may be no registered block.
+    """
+
+    def of_block(path: str, item: object) -> object:
+        if next(combinators(item), None) is None:
+            return item
+        if isinstance(item, Cell):
+            nodes = tuple(node(f"{path}.nodes[{i}]", one) for i, one in enumerate(item.nodes))
+            return _changed(item, nodes=nodes)
+        return block(path, item)
+
+    def of_stage(path: str, stage: object) -> object:
+        if not isinstance(stage, Stage):
+            return stage
+        blocks = stage.blocks
+        if isinstance(blocks, Repeat) and isinstance(blocks.count, int):
+            paths = [f"[{i}]" if blocks.independent else ".item" for i in range(blocks.count)]
+            return _changed(stage, blocks=tuple(of_block(f"{path}.blocks{p}", blocks.item) for p in paths))
+        if isinstance(blocks, tuple):
+            inner = tuple(of_block(f"{path}.blocks[{i}]", one) for i, one in enumerate(blocks))
+            return _changed(stage, blocks=inner)
+        return stage
+
+    return _changed(
+        space,
+        stem=of_stage("stem", space.stem),
+        stages=tuple(of_stage(f"stages[{i}]", stage) for i, stage in enumerate(space.stages)),
+        head=of_block("head", space.head),
+        shared=tuple(
+            Shared(name=one.name, block=cast(Block, of_block(f"shared[{i}].block", one.block)))
+            for i, one in enumerate(space.shared)
+        ),
+        conditions=(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Makes `Mixed` blocks, and remembers the slots."""
+
+    mixing: Mixing
+    slots: dict[str, Slot] = field(default_factory=dict)
+    edges: dict[str, int] = field(default_factory=dict)
+
+    def block(self, path: str, item: object) -> Block:
+        slot = self._slot(path, item)
+        return self._mixed(slot, [(entry, cast(Block, block)) for entry, block in enumerate(slot.options)])
+
+    def node(self, path: str, node: Node) -> tuple[Edge, ...]:
+        if next(combinators(node), None) is None:
+            return cast("tuple[Edge, ...]", node)
+        made: list[tuple[int, Slot, list[tuple[int, Block]]]] = []
+        for at, item in edge_places(path, node):
+            slot = self._slot(at, item, zero=self.mixing.zero and isinstance(node, Pick))
+            members = cast("tuple[Edge, ...]", slot.options)
+            sources = list(dict.fromkeys(cast(int, edge.source) for edge in members))
+            if isinstance(node, Pick) and len(sources) > 1:
+                _refuse(f"{at}.source", cast(Choice[object], cast(Edge, item).source))
+            made += [
+                (s, slot, [(e, cast(Block, m.op)) for e, m in enumerate(members) if m.source == s])
+                for s in sources
+            ]
+        if self.mixing.edges and len(made) > 1:
+            self.edges[path] = len(made)
+        return tuple(
+            Edge(source=source, op=self._mixed(slot, ops, (path, i) if path in self.edges else None))
+            for i, (source, slot, ops) in enumerate(made)
+        )
+
+    def _slot(self, path: str, item: object, *, zero: bool = False) -> Slot:
+        path = f"@{item.name}" if isinstance(item, Choice) and item.name is not None else path
+        for at, inner in combinators(item, path):
+            if isinstance(inner, Choice) and inner.name is not None and inner is not item:
+                raise BadSpec(
+                    f"{at}: got a choice tied as {inner.name!r} inside of what is mixed, expected options that stand "
+                    f"on their own; {remedy('@' + inner.name)}, or take the name away"
+                )
+        if count(item) > MOST_MIXED:
+            raise BadSpec(
+                f"{path}: got {count(item):,} options to be mixed, expected at most {MOST_MIXED}, all of which run at "
+                f"each step; {remedy(next(at for at, _ in combinators(item, path)))}"
+            )
+        members = tuple(enumerate_members(item))
+        slot = Slot(path=path, options=cast("tuple[Block | Edge, ...]", members), zero=zero)
+        return self.slots.setdefault(path, slot)
+
+    def _mixed(
+        self,
+        slot: Slot,
+        options: Sequence[tuple[int, Searchable[Block]]],
+        edge: tuple[str, int] | None = None,
+    ) -> Mixed:
+        return Mixed(
+            slot=slot.path, options=tuple(options), edge=edge, partial=self.mixing.partial if edge_like(slot) else 1,
+            pool_norm=self.mixing.pool_norm,
+        )  # fmt: skip
+
+
+def edge_places(path: str, node: Node) -> list[tuple[str, Searchable[Edge]]]:
+    """List what a node chooses its edges among, each with its path."""
+    if isinstance(node, Pick):
+        return [(f"{path}{{{i}}}", item) for i, item in enumerate(node.options)]
+    return [(f"{path}[{i}]", item) for i, item in enumerate(node)]
+
+
+def edge_like(slot: Slot) -> bool:
+    """Tell whether a slot is an edge of a cell."""
+    return isinstance(slot.options[0], Edge)
+
+
+def remedy(path: str) -> str:
+    """Say how a choice is settled."""
+    return f'settle it: fix=["{path} = option 0"], or another option or value'
+
+
+def _refuse(path: str, node: object) -> None:
+    if isinstance(node, Repeat):
+        path, node = f"{path}.count", node.count
+    among = short(node.options) if isinstance(node, Choice | Pick) else short(node)
+    raise BadSpec(
+        f"{path}: got a choice among {among}, on which shapes or depths depend, expected one value in a supernet that "
+        f"mixes; {remedy(path)}"
+    )
+
+
+def _changed(node: T, **fields: object) -> T:
+    names = layout(type(node))[0]
+    return cast(T, rebuilt(node, names, [fields.get(name, getattr(node, name)) for name in names]))
