@@ -71,6 +71,7 @@ def create(
             f"strategy: got {type(config.strategy).__name__}, which trains supernets, in a study that looks trials up "
             f"in the table {config.table}; give it data, or take another strategy"
         )
+    config.strategy.check_space(plan.space)
     if plan.limits:
         _check_nothing_is_cut_short(config)
         refuse_contradictions(plan.limits)

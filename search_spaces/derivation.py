@@ -16,7 +16,7 @@ from typing import cast
 from .automaton import automaton
 from .block import Block
 from .cells import Cell, Edge
-from .choice import Pick, picks
+from .choice import Choice, Pick, picks
 from .errors import BadInput
 from .mixture import Mixed, Mixture, Node, edge_places, rewritten
 from .moves import keeps_conditions
@@ -157,13 +157,13 @@ def _groups(mixture: Mixture, weights: Weights) -> dict[str, Ranked]:
     groups: dict[str, Ranked] = {}
 
     def block(path: str, item: object) -> Block:
-        slot = mixture.slots[_name(item, path)]
+        slot = mixture.slots[named(item, path)]
         groups[path] = _ranked(weights[slot.path], slot.options)
         return cast(Block, slot.options[0])
 
     def node(path: str, edges: Node) -> tuple[Edge, ...]:
         places = edge_places(path, edges)
-        slots = [mixture.slots.get(_name(item, at)) for at, item in places]
+        slots = [mixture.slots.get(named(item, at)) for at, item in places]
         if isinstance(edges, Pick):
             groups[path] = _picked(mixture, weights, path, edges)
         else:
@@ -184,7 +184,7 @@ def _ranked(vector: Sequence[float], options: Sequence[object]) -> Ranked:
 
 def _picked(mixture: Mixture, weights: Weights, path: str, node: Pick[Edge]) -> Ranked:
     """Rank the ways to pick a node's edges and their operations, by the product of what they weigh."""
-    slots = [mixture.slots[_name(item, at)] for at, item in edge_places(path, node)]
+    slots = [mixture.slots[named(item, at)] for at, item in edge_places(path, node)]
     shares = weights.get(path) or (1.0,) * len(slots)
     logs = [math.log(max(share, SMALLEST)) for share in shares]
     ranks = [_ranked(weights[slot.path], slot.options) for slot in slots]
@@ -211,9 +211,9 @@ def _edges(path: str, node: Node, values: Mapping[str, object]) -> tuple[Edge, .
     return tuple(cast(Edge, values.get(at, item)) for at, item in edge_places(path, node))
 
 
-def _name(item: object, path: str) -> str:
-    name = getattr(item, "name", None)
-    return path if not isinstance(name, str) else f"@{name}"
+def named(item: object, path: str) -> str:
+    """Return the path of a place's slot: its own, or that of the choices tied with it."""
+    return f"@{item.name}" if isinstance(item, Choice) and item.name is not None else path
 
 
 def _slot(edge: Edge, place: int) -> str:

@@ -19,13 +19,14 @@ from .cell_blocks import Skip, Zero
 from .cells import Cell, Edge
 from .check import combinators
 from .choice import Choice, Pick, Repeat, Searchable, layout
+from .data import declared
 from .errors import BadSpec
 from .explain import short
-from .graph import BATCH_NORM, Feature, Place, concat
-from .layers import Sum
+from .graph import BATCH_NORM, Feature, Graph, Place, concat
+from .layers import Normalisation, Sum
 from .making import rebuilt
 from .moves import enumerate_members
-from .network import Network, Shared, Stage
+from .network import Network, Shared, Stage, placed
 
 MOST_MIXED = 64  # options of one slot: all of them run at each step
 T = TypeVar("T")
@@ -224,7 +225,7 @@ class _Opening:
 
     def block(self, path: str, item: object) -> Block:
         slot = self._slot(path, item)
-        return self._mixed(slot, [(entry, cast(Block, block)) for entry, block in enumerate(slot.options)])
+        return self._mixed(slot, list(enumerate(cast("tuple[Block, ...]", slot.options))))
 
     def node(self, path: str, node: Node) -> tuple[Edge, ...]:
         if next(combinators(node), None) is None:
@@ -270,10 +271,32 @@ class _Opening:
         options: Sequence[tuple[int, Searchable[Block]]],
         edge: tuple[str, int] | None = None,
     ) -> Mixed:
+        partial = self.mixing.partial if edge_like(slot) else 1
+        given = cast("tuple[tuple[int, Block], ...]", tuple(options))
         return Mixed(
-            slot=slot.path, options=tuple(options), edge=edge, partial=self.mixing.partial if edge_like(slot) else 1,
-            pool_norm=self.mixing.pool_norm,
-        )  # fmt: skip
+            slot=slot.path, options=given, edge=edge, partial=partial, pool_norm=self.mixing.pool_norm
+        )
+
+
+def plain_norms(mixture: Mixture, graph: Graph) -> frozenset[int]:
+    """Return the nodes that are batch norms within what is mixed, which have no weights of their own."""
+    searched = tuple(f"{name}." for name, block, *_ in placed(mixture.network) if searches(block))
+    return frozenset(
+        i
+        for i, node in enumerate(graph.nodes)
+        if isinstance(node.layer, Normalisation)
+        and node.layer.kind == "batch"
+        and node.name.startswith(searched)
+    )
+
+
+def searches(block: Block) -> bool:
+    """Tell whether a block of an opened network mixes options."""
+    if isinstance(block, Cell):
+        return any(
+            isinstance(edge.op, Mixed) for node in block.nodes for edge in cast("tuple[Edge, ...]", node)
+        )
+    return isinstance(block, Mixed)
 
 
 def edge_places(path: str, node: Node) -> list[tuple[str, Searchable[Edge]]]:
@@ -281,6 +304,22 @@ def edge_places(path: str, node: Node) -> list[tuple[str, Searchable[Edge]]]:
     if isinstance(node, Pick):
         return [(f"{path}{{{i}}}", item) for i, item in enumerate(node.options)]
     return [(f"{path}[{i}]", item) for i, item in enumerate(node)]
+
+
+def label(option: Block | Edge) -> str:
+    """Return an option in a few words: its class, and the fields that are not as always.
+
+    >>> label(Edge(source=0, op=Pool(kind="average")))
+    'Pool average'
+    """
+    block = option.op if isinstance(option, Edge) else option
+    fields = [
+        (name, getattr(block, name))
+        for name, default in declared(type(block))
+        if getattr(block, name) != default
+    ]
+    said = [str(value) if isinstance(value, str) else f"{name} {value}" for name, value in fields]
+    return " ".join([type(block).__name__, *said])
 
 
 def edge_like(slot: Slot) -> bool:

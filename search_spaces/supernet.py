@@ -17,14 +17,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .block import Block
 from .cell_blocks import Zero
-from .cells import Cell, Edge
+from .cells import Cell
 from .derivation import edge_pairs, entry_of, pairs, taken
 from .errors import BadInput
 from .graph import Graph, Node
-from .layers import Normalisation
-from .mixture import Mixed, Mixture
+from .mixture import Mixed, Mixture, plain_norms
 from .modules import BuiltNetwork, Seed, build, check_room, home, initialise
-from .network import Network, lower, placed, steps
+from .network import Network, lower, steps
 from .supernet_plan import PlanStep, Term, last_read, planned
 from .supernet_sum import weighted_sum
 from .torch_layers import layer_module
@@ -46,7 +45,7 @@ class Supernet(nn.Module):
         plain = plain_norms(mixture, self.graph)
         plan = planned(self.graph, plain_norms=plain)
         self._made = self._make(self.graph, plain, plan.same)
-        self._steps, self._output = plan.steps, plan.output
+        self._plan, self._steps, self._output = plan, plan.steps, plan.output
         self._last = last_read(plan.steps, plan.output)
         self.to_empty(device="cpu")
         initialise(self, seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed))
@@ -68,7 +67,7 @@ class Supernet(nn.Module):
         if step.sums:
             return self._sum(step, values, vectors)
         inputs = [values[source] for source in step.sources]
-        return F.relu_(inputs[0]) if step.in_place else self._made[step.node](*inputs)  # type: ignore[no-any-return]
+        return F.relu_(inputs[0]) if step.in_place else self._made[step.node](*inputs)
 
     def _sum(self, step: PlanStep, values: Mapping[int, Tensor], vectors: Vectors) -> Tensor:
         """Add up a step's terms: those that end in a norm by its scale, the others as one weighted sum."""
@@ -91,14 +90,8 @@ class Supernet(nn.Module):
     def _path(self, only: Mapping[str, int]) -> tuple[tuple[PlanStep, ...], list[tuple[int, ...]]]:
         """Return the steps of one path, sums cut down to it, and after each the values that nobody reads again."""
         slots = self.mixture.slots
-        kept: list[PlanStep] = []
-        wanted = {self._output}
-        for step in reversed(self._steps):
-            if step.node + 1 in wanted:
-                kept.append(step.cut(lambda path, entry: path not in slots or only.get(path) == entry))
-                wanted.update(kept[-1].sources)
-        steps = tuple(reversed(kept))
-        return steps, last_read(steps, self._output)
+        kept = self._plan.path(lambda path, entry: path not in slots or only.get(path) == entry)
+        return kept, last_read(kept, self._output)
 
     def _make(self, graph: Graph, plain: frozenset[int], same: Mapping[int, int]) -> list[nn.Module]:
         """Make the nodes' modules, in their places; equal nodes share theirs."""
@@ -110,29 +103,6 @@ class Supernet(nn.Module):
             parent.add_module(leaf, module)
             made.append(module)
         return made
-
-
-def plain_norms(mixture: Mixture, graph: Graph) -> frozenset[int]:
-    """Return the nodes that are batch norms within what is mixed, which have no weights of their own."""
-    searched = tuple(f"{name}." for name, block, *_ in placed(mixture.network) if searches(block))
-    return frozenset(
-        i
-        for i, node in enumerate(graph.nodes)
-        if isinstance(node.layer, Normalisation)
-        and node.layer.kind == "batch"
-        and node.name.startswith(searched)
-    )
-
-
-def searches(block: Block) -> bool:
-    """Tell whether a block of an opened network mixes options."""
-    if isinstance(block, Cell):
-        return any(
-            isinstance(cast(Edge, edge).op, Mixed)
-            for node in block.nodes
-            for edge in cast("tuple[Edge, ...]", node)
-        )
-    return isinstance(block, Mixed)
 
 
 def one_path(mixture: Mixture, network: Network) -> tuple[dict[str, Tensor], dict[str, int]]:
@@ -166,8 +136,8 @@ def lifted(supernet: Supernet, network: Network) -> BuiltNetwork:
         _carry(target, source)
         pool_norm = dict(supernet.get_submodule(ours.rpartition(".")[0]).named_children()).get("pool_norm")
         if pool_norm is not None and theirs.endswith(".pool"):
-            norm = nn.BatchNorm2d(pool_norm.num_features)  # type: ignore[arg-type]
-            norm.__class__ = pool_norm.__class__
+            assert isinstance(pool_norm, _BatchNorm)
+            norm = type(pool_norm)(pool_norm.num_features, eps=pool_norm.eps)
             _carry(norm, pool_norm)
             parent, _, leaf = theirs.rpartition(".")
             built.get_submodule(parent).add_module(leaf, nn.Sequential(target, norm))

@@ -70,6 +70,16 @@ class Plan:
     output: int
     same: dict[int, int]  # value -> the earlier value that it equals
 
+    def path(self, keeps: Callable[[str, int], bool]) -> tuple[PlanStep, ...]:
+        """Return the steps that are left where sums keep only those terms whose every factor is kept."""
+        kept: list[PlanStep] = []
+        wanted = {self.output}
+        for step in reversed(self.steps):
+            if step.node + 1 in wanted:
+                kept.append(step.cut(keeps))
+                wanted.update(kept[-1].sources)
+        return tuple(reversed(kept))
+
 
 def planned(graph: Graph, *, plain_norms: frozenset[int]) -> Plan:
     """Work out the steps; `plain_norms` are the nodes whose batch norms have no weights of their own."""

@@ -32,7 +32,7 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, numbers: Tensor, *values: Tensor) -> Tensor:
-        ctx.save_for_backward(numbers, *values)
+        ctx.save_for_backward(numbers, *(values if ctx.needs_input_grad[0] else ()))  # type: ignore[attr-defined]
         factors = (
             numbers.detach() if numbers.is_cuda else numbers.tolist()
         )  # on a GPU a number is not waited for

@@ -60,9 +60,23 @@ class DevicePart:
         """
         order = torch.randperm(len(self), generator=generator, device=generator.device).to(self.x.device)
         for batch in torch.split(order, batch_size)[: self.steps(batch_size)]:
-            x, y = self._normalised(self.x.index_select(0, batch)), self.y.index_select(0, batch)
-            changed, targets = augmented(x, y, augment, generator=generator)
-            yield self._resized(changed), targets
+            yield self.drawn(batch, generator, augment=augment)
+
+    def drawn(
+        self, numbers: Tensor, generator: Generator, *, augment: tuple[Augmentation, ...] = ()
+    ) -> tuple[Tensor, Targets]:
+        """Return a training batch of the examples of these numbers, augmented."""
+        x, y = self._normalised(self.x.index_select(0, numbers)), self.y.index_select(0, numbers)
+        changed, targets = augmented(x, y, augment, generator=generator)
+        return self._resized(changed), targets
+
+    def pick(self, numbers: Tensor) -> Tensor:
+        """Return the examples of these numbers as a model takes them."""
+        return self._resized(self._normalised(self.x.index_select(0, numbers)))
+
+    def first(self, most: int) -> DevicePart:
+        """Return the part's first examples, as a part."""
+        return replace(self, x=self.x[:most], y=self.y[:most])
 
     def steps(self, batch_size: int) -> int:
         """Return the number of batches in an epoch of `batches`."""

@@ -18,10 +18,12 @@ from search_spaces.errors import BadInput, StorageError
 from search_spaces.serialise import to_json
 
 from ..data.device import DevicePart, OnDevice
+from ..gradient import Gradient
 from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Settings, Status
 from ..storage import make_folder, replace_file
 from .failures import failed
 from .result import Job, Result
+from .supernet import train_mixture
 from .training import Training, score, train
 from .workspace import Workspace
 
@@ -79,7 +81,9 @@ JOBS: Mapping[Kind, Job] = {
     Kind.CONFIRM: train_and_validate,
     Kind.FINAL: train_and_test,
 }
-SHARING: Mapping[tuple[Kind, type[Settings]], Job] = {}  # with weights of several members, by their settings
+SHARING: Mapping[tuple[Kind, type[Settings]], Job] = {  # with weights of several members, by their settings
+    (Kind.SUPERNET, Gradient): train_mixture,
+}
 
 
 def job_of(proposal: Proposal) -> Job:

@@ -2,11 +2,12 @@
 
 from .base import Answer, Request, Scope, Strategy, StrategyConfig, Told, Wait, no_excess
 from .bayesian import Bayesian
+from .darts import Darts
 from .evolution import Evolution
 from .local_search import LocalSearch
 from .random_search import Random
 
 __all__ = [
-    "Answer", "Bayesian", "Evolution", "LocalSearch", "Random", "Request", "Scope", "Strategy", "StrategyConfig",
-    "Told", "Wait", "no_excess",
+    "Answer", "Bayesian", "Darts", "Evolution", "LocalSearch", "Random", "Request", "Scope", "Strategy",
+    "StrategyConfig", "Told", "Wait", "no_excess",
 ]  # fmt: skip

@@ -138,6 +138,9 @@ class StrategyConfig(Data):
     open: ClassVar[bool] = True
     shares_weights: ClassVar[bool] = False  # whether it asks for supernets
 
+    def check_space(self, space: Candidate) -> None:
+        """Raise `BadInput` where this strategy cannot search such a space; the study is then never begun."""
+
     def trainings(self, most: int) -> int:
         """Return how many architectures it has trained, of the `most` that a study allows."""
         return most

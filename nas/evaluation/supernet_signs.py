@@ -1,0 +1,107 @@
+"""How a search by gradients goes: entropy, skips, and what the derived architecture scores beside the supernet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from search_spaces.derivation import taken
+from search_spaces.mixture import Mixture
+from search_spaces.network import Network
+from search_spaces.supernet import Supernet
+
+COLLAPSED = (
+    0.5  # of a derived architecture's choices that could skip: so many skips say that a search has failed
+)
+CALIBRATING = 8  # batches that a path's norms are fitted on before it is scored
+
+
+def entropy(mixture: Mixture, shares: Mapping[str, Sequence[float]]) -> float:
+    """Return the mean over slots of the entropy of what options weigh, as a part of the largest possible."""
+    parts = []
+    for path, slot in mixture.slots.items():
+        total = sum(shares[path])
+        if slot.entries > 1 and total > 0:
+            p = [share / total for share in shares[path]]
+            parts.append(-sum(q * math.log(q) for q in p if q > 0) / math.log(slot.entries))
+    return sum(parts) / len(parts)
+
+
+def skips(mixture: Mixture, network: Network) -> dict[str, tuple[int, int]]:
+    """Count, for each shared block and for all the rest (""), the slots that skip, and those that could."""
+    counts: dict[str, tuple[int, int]] = {}
+    for path, entry in taken(mixture, network).items():
+        can = mixture.slots[path].skips
+        if can:
+            group = path.partition(".")[0] if path.startswith("shared[") else ""
+            skipping, able = counts.get(group, (0, 0))
+            counts[group] = skipping + (entry in can), able + 1
+    return counts
+
+
+def skip_share(mixture: Mixture, network: Network) -> float:
+    """Return which part of the choices that could skip do."""
+    counts = skips(mixture, network).values()
+    return sum(skipping for skipping, _ in counts) / max(1, sum(able for _, able in counts))
+
+
+def warning(mixture: Mixture, network: Network) -> str | None:
+    """Return what to say where a search has collapsed into skips, as DARTS is known to."""
+    names = {f"shared[{i}]": one.name for i, one in enumerate(mixture.space.shared)}
+    bad = [
+        f"{skipping} of {able}{f' in the cell {names[group]!r}' if group in names else ''}"
+        for group, (skipping, able) in skips(mixture, network).items()
+        if able > 1 and skipping / able >= COLLAPSED
+    ]
+    if not bad:
+        return None
+    return (
+        f"collapsed: the derived architecture skips {' and '.join(bad)} of its choices, so that little is left of it; "
+        "try mixing: dirichlet, partial: 4 with edges: true, stop_at_skips, or fewer epochs"
+    )
+
+
+@contextmanager
+def recalibrated(
+    model: nn.Module, run: Callable[[Tensor], object], batches: Sequence[Tensor]
+) -> Iterator[None]:
+    """Fit the norms' statistics to some batches, as the mean over them, and put everything back afterwards.
+
+    What a path's layers see in a supernet is another path's sum: statistics from training are none of its own.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    kept = [{name: b.clone() for name, b in norm.named_buffers()} for norm in norms]
+    momenta, training = [norm.momentum for norm in norms], model.training
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        model.train()
+        with torch.no_grad():
+            for x in batches:
+                run(x)
+        yield
+    finally:
+        for norm, buffers, momentum in zip(norms, kept, momenta, strict=True):
+            norm.momentum = momentum
+            for name, value in buffers.items():
+                norm.get_buffer(name).copy_(value)
+        model.train(training)
+
+
+class Path(nn.Module):
+    """A supernet seen as a network: with given weights of its options, or along one path."""
+
+    def __init__(
+        self, table: Mapping[str, Tensor], only: Mapping[str, int] | None, supernet: Supernet
+    ) -> None:
+        super().__init__()
+        self.supernet, self.table, self.only = supernet, table, only
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.supernet(x, self.table, self.only)  # type: ignore[no-any-return]
