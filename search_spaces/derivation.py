@@ -99,6 +99,10 @@ def pairs(mixture: Mixture, network: Network) -> Iterator[tuple[str, Block, Bloc
 def edge_pairs(ours: Cell, theirs: Cell) -> list[tuple[EdgePair, Block]]:
     """Match the edges of a resolved cell, node by node, with those of the opened one; with their operations."""
     found = []
+    if len(ours.nodes) != len(theirs.nodes):
+        raise BadInput(
+            f"lift: got a cell of {len(theirs.nodes)} nodes, expected {len(ours.nodes)}, a member of the space"
+        )
     for number, (node, edges) in enumerate(zip(ours.nodes, theirs.nodes, strict=True), start=ours.inputs):
         free = cast("list[tuple[int, Edge]]", list(enumerate(cast("tuple[Edge, ...]", node))))
         for edge in cast("tuple[Edge, ...]", edges):

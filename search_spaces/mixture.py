@@ -115,7 +115,10 @@ class Mixed(Block):
         own = Place(inputs=place.inputs[: block.memory()], width=place.width, stride=place.stride, taps=taps)
         with place.input.tracer.within(f"option{entry}"):
             y = block.lower(own)
-            return y.norm(BATCH_NORM, name="pool_norm") if self.pool_norm and isinstance(block, Pool) else y
+            bare = (
+                isinstance(block, Pool) and place.input.channels == place.width
+            )  # else a projection has a norm
+            return y.norm(BATCH_NORM, name="pool_norm") if self.pool_norm and bare else y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,10 +132,13 @@ def lifted(supernet: Supernet, network: Network) -> BuiltNetwork:
         )
     built = build(network)
     for theirs, ours in _names(mixture, network):
-        target, source = built.get_submodule(theirs), supernet.get_submodule(ours)
-        _carry(target, source)
+        target = built.get_submodule(theirs)
+        if target.state_dict():
+            _carry(target, supernet.get_submodule(ours))
+        if not theirs.endswith(".pool"):
+            continue
         pool_norm = dict(supernet.get_submodule(ours.rpartition(".")[0]).named_children()).get("pool_norm")
-        if pool_norm is not None and theirs.endswith(".pool"):
+        if pool_norm is not None:
             assert isinstance(pool_norm, _BatchNorm)
             norm = type(pool_norm)(pool_norm.num_features, eps=pool_norm.eps)
             _carry(norm, pool_norm)
@@ -174,10 +177,8 @@ def _prefixes(ours: Block, theirs: Block) -> dict[str, str]:
 @torch.no_grad()
 def _carry(target: nn.Module, source: nn.Module) -> None:
     """Copy what a module has learnt and counted; a scale and shift that the source lacks stay 1 and 0."""
-    held = source.state_dict()
-    if held:
-        known = {**target.state_dict(), **{name: tensor.clone() for name, tensor in held.items()}}
-        target.load_state_dict(known)
+    held = {name: tensor.clone() for name, tensor in source.state_dict().items()}
+    target.load_state_dict({**target.state_dict(), **held})
 
 
 def _layer(graph: Graph, node: Node, *, affine: bool) -> nn.Module:
@@ -203,13 +204,8 @@ def _scaled_norm(norm: _BatchNorm, x: Tensor, scale: Tensor) -> Tensor:
     momentum = norm.momentum
     if momentum is None:  # the mean over all batches so far
         momentum = 1.0 / float(norm.num_batches_tracked or 1)
+    # In torch 2.13 the backward pass for channels last reads an expanded weight beyond its end.
+    weight = scale.expand(norm.num_features).contiguous()
     return F.batch_norm(
-        x,
-        norm.running_mean,
-        norm.running_var,
-        scale.expand(norm.num_features),
-        None,
-        norm.training,
-        momentum,
-        norm.eps,
+        x, norm.running_mean, norm.running_var, weight, None, norm.training, momentum, norm.eps
     )
