@@ -60,6 +60,7 @@ class Gradient(Settings):
     partial: Whole = 1
     edges: bool = False
     zero: bool = True
+    derive_zero: bool = False
     pool_norm: bool = True
     fix: tuple[str, ...] = ()  # such as "stages[*].width = largest": choices that cannot be mixed, settled
     weights: Recipe = WEIGHTS_BY
@@ -85,8 +86,9 @@ class Gradient(Settings):
 def mixture_of(space: Network, settings: Gradient) -> Mixture:
     """Return the space as these settings open it; raises `BadInput` where it cannot be."""
     mixing = Mixing(
-        partial=settings.partial, edges=settings.edges, pool_norm=settings.pool_norm, zero=settings.zero
-    )
+        partial=settings.partial, edges=settings.edges, pool_norm=settings.pool_norm, zero=settings.zero,
+        derive_zero=settings.derive_zero,
+    )  # fmt: skip
     return opened(settled_choices(space, settings.fix), mixing)
 
 

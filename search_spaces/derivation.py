@@ -18,12 +18,13 @@ from .block import Block
 from .cells import Cell, Edge
 from .choice import Choice, Pick, picks
 from .errors import BadInput
-from .mixture import Mixed, Mixture, Node, edge_places, rewritten
+from .mixture import Mixed, Mixture, Node, Slot, edge_places, rewritten
 from .moves import keeps_conditions
 from .network import Network, placed
 
 Weights = Mapping[str, Sequence[float]]  # by a vector's path; of a slot what its entries weigh, none below 0
 SMALLEST = 1e-30  # of a weight: what has less of it is as far behind
+OUT = 1e6  # nats: how far behind all others an option is that is not to be taken while there is another
 MOST_A_GROUP = 256  # alternatives of one group that are looked at
 
 
@@ -162,7 +163,7 @@ def _groups(mixture: Mixture, weights: Weights) -> dict[str, Ranked]:
 
     def block(path: str, item: object) -> Block:
         slot = mixture.slots[named(item, path)]
-        groups[path] = _ranked(weights[slot.path], slot.options)
+        groups[path] = _ranked(weights[slot.path], slot)
         return cast(Block, slot.options[0])
 
     def node(path: str, edges: Node) -> tuple[Edge, ...]:
@@ -173,17 +174,22 @@ def _groups(mixture: Mixture, weights: Weights) -> dict[str, Ranked]:
         else:
             for (at, _), slot in zip(places, slots, strict=True):
                 if slot is not None:
-                    groups[at] = _ranked(weights[slot.path], slot.options)
+                    groups[at] = _ranked(weights[slot.path], slot, zero=mixture.mixing.derive_zero)
         return ()
 
     rewritten(mixture.space, block, node)
     return groups
 
 
-def _ranked(vector: Sequence[float], options: Sequence[object]) -> Ranked:
-    logs = [math.log(max(weight, SMALLEST)) for weight in vector[: len(options)]]
-    order = sorted(range(len(options)), key=lambda i: -logs[i])  # the earlier one of equals
-    return Ranked(tuple(logs[order[0]] - logs[i] for i in order), tuple(options[i] for i in order))
+def _ranked(vector: Sequence[float], slot: Slot, *, zero: bool = True) -> Ranked:
+    """Rank a slot's options, the earlier one of equals first; without `zero`, those that connect nothing last."""
+    logs = [math.log(max(weight, SMALLEST)) for weight in vector[: len(slot.options)]]
+    if not zero:
+        logs = [log - (OUT if entry in slot.zeros else 0) for entry, log in enumerate(logs)]
+    order = sorted(range(len(logs)), key=lambda entry: -logs[entry])
+    return Ranked(
+        tuple(logs[order[0]] - logs[entry] for entry in order), tuple(slot.options[entry] for entry in order)
+    )
 
 
 def _picked(mixture: Mixture, weights: Weights, path: str, node: Pick[Edge]) -> Ranked:
@@ -191,7 +197,7 @@ def _picked(mixture: Mixture, weights: Weights, path: str, node: Pick[Edge]) -> 
     slots = [mixture.slots[named(item, at)] for at, item in edge_places(path, node)]
     shares = weights.get(path) or (1.0,) * len(slots)
     logs = [math.log(max(share, SMALLEST)) for share in shares]
-    ranks = [_ranked(weights[slot.path], slot.options) for slot in slots]
+    ranks = [_ranked(weights[slot.path], slot) for slot in slots]
     heads = [
         log + math.log(max(max(weights[slot.path][: len(slot.options)]), SMALLEST))
         for log, slot in zip(logs, slots, strict=True)

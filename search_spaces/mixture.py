@@ -39,13 +39,16 @@ class Mixing:
 
     `partial` k sends one k-th of an edge's channels through its options and the others past them (PC-DARTS, Xu et
     al. 2020); `edges` gives each node a vector over its edges as well (the same, eq. 3). `pool_norm` puts a norm
-    behind pools, as DARTS does while it searches; `zero` is the entry for no connection of picked edges.
+    behind pools, as DARTS does while it searches; `zero` is the entry for no connection of picked edges. Where a space
+    has `Zero` among an edge's own options, it weighs in too, but is derived only with `derive_zero`: what it weighs
+    says how little an edge is needed beside the others, not that it is to be cut (Liu et al. 2019, section 2.4).
     """
 
     partial: int = 1
     edges: bool = False
     pool_norm: bool = True
     zero: bool = True
+    derive_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,15 @@ class Slot:
     def entries(self) -> int:
         """How many numbers its vector has."""
         return len(self.options) + self.zero
+
+    @property
+    def zeros(self) -> tuple[int, ...]:
+        """The entries of options that connect nothing."""
+        return tuple(
+            entry
+            for entry, option in enumerate(self.options)
+            if isinstance(option, Edge) and isinstance(option.op, Zero)
+        )
 
     @property
     def skips(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from search_spaces import (
     ActConv,
+    Block,
     Cell,
     Choice,
     Classifier,
@@ -27,14 +28,24 @@ from search_spaces.choice import Pick
 from search_spaces.mixture import Mix
 from search_spaces.supernet import Supernet
 
-OPERATIONS = (Zero(), Skip(), ActConv(kernel=1), ActConv(kernel=3), Pool(kind="average"), Pool())
+
+def operations(act: str) -> tuple[Block, ...]:
+    """Return options that are smooth where the activation is, but for the last, a max pool, which `relu` has alone."""
+    smooth = (
+        Zero(),
+        Skip(act=act),
+        ActConv(kernel=1, act=act),
+        ActConv(kernel=3, act=act),
+        Pool(kind="average"),
+    )
+    return (*smooth, Pool()) if act == "relu" else smooth
 
 
-def tiny(nodes: int = 2, *, width: int = 4, picked: bool = False) -> Network:
+def tiny(nodes: int = 2, *, width: int = 4, picked: bool = False, act: str = "relu") -> Network:
     """One cell twice, the second time on a halved map; with `picked`, two of each node's edges stay."""
 
     def edge(source: int) -> Edge:
-        return Edge(source=source, op=Choice(*(OPERATIONS[1:] if picked else OPERATIONS)))
+        return Edge(source=source, op=Choice(*operations(act)[int(picked) :]))
 
     inputs = 2 if picked else 1
     cells = [tuple(edge(i) for i in range(n)) for n in range(inputs, inputs + nodes)]

@@ -37,7 +37,7 @@ from .precision import precision
 from .result import Result
 from .scoring import evaluate, finite, scoring
 from .supernet_search import Search, begun, restore, state_of, step
-from .supernet_signs import CALIBRATING, Path, entropy, recalibrated, skip_share, skips, warning
+from .supernet_signs import CALIBRATING, Path, entropy, recalibrated, skip_share, skips, warnings
 from .workspace import Workspace
 
 HISTORY = "supernet.json"
@@ -111,6 +111,7 @@ def _trained(search: Search, proposal: Proposal, workspace: Workspace, identity:
 def _look(search: Search, workspace: Workspace) -> Mapping[str, float]:
     """Score the supernet and what would be derived now, and keep that with what the options weigh."""
     lost, of_parameters, steps, of_steps = search.sums.tolist()
+    finite({"train_loss": lost, "alpha_loss": of_parameters})
     search.sums.zero_()
     shares = search.shares()
     network = derive(search.mixture, shares)
@@ -166,13 +167,12 @@ def _stops(search: Search) -> bool:
 def _result(search: Search, notes: tuple[str, ...]) -> Result:
     shares = search.shares()
     network = derive(search.mixture, shares)
-    said = warning(search.mixture, network)
     if _stops(search) and search.epoch < search.epochs:
         notes += (f"stopped after epoch {search.epoch}: {search.settings.stop_at_skips} skips in one cell",)
     times = {"epochs": float(search.epoch), "train_seconds": search.seconds}
     return Result(
         metrics=finite({**search.seen[-1], **times}),
-        notes=notes + ((said,) if said else ()),
+        notes=notes + warnings(search.mixture, network, search.seen[-1]),
         weights={path: tuple(vector) for path, vector in shares.items()},
     )
 

@@ -18,6 +18,7 @@ from search_spaces.supernet import Supernet
 COLLAPSED = (
     0.5  # of a derived architecture's choices that could skip: so many skips say that a search has failed
 )
+UNDECIDED = 0.98  # of the largest entropy
 CALIBRATING = 8  # batches that a path's norms are fitted on before it is scored
 
 
@@ -50,20 +51,36 @@ def skip_share(mixture: Mixture, network: Network) -> float:
     return sum(skipping for skipping, _ in counts) / max(1, sum(able for _, able in counts))
 
 
-def warning(mixture: Mixture, network: Network) -> str | None:
-    """Return what to say where a search has collapsed into skips, as DARTS is known to."""
+def warnings(mixture: Mixture, network: Network, scores: Mapping[str, float]) -> tuple[str, ...]:
+    """Return what to say where a search has failed, as DARTS is known to: each in a sentence, with what to try."""
     names = {f"shared[{i}]": one.name for i, one in enumerate(mixture.space.shared)}
     bad = [
         f"{skipping} of {able}{f' in the cell {names[group]!r}' if group in names else ''}"
         for group, (skipping, able) in skips(mixture, network).items()
         if able > 1 and skipping / able >= COLLAPSED
     ]
-    if not bad:
-        return None
-    return (
-        f"collapsed: the derived architecture skips {' and '.join(bad)} of its choices, so that little is left of it; "
-        "try mixing: dirichlet, partial: 4 with edges: true, stop_at_skips, or fewer epochs"
-    )
+    said = []
+    if bad:
+        said.append(
+            f"collapsed: the derived architecture skips {' and '.join(bad)} of its choices, so that little is left of "
+            "it; try mixing: dirichlet, partial: 4 with edges: true, stop_at_skips, or fewer epochs"
+        )
+    if scores["entropy"] > UNDECIDED:
+        said.append(
+            f"undecided: what options weigh has {100 * scores['entropy']:.1f} % of the largest entropy, so that what "
+            "is derived is nearly chance; try more epochs or a larger alpha_lr"
+        )
+    apart = {name: scores.get(f"{name}_validation_accuracy") for name in ("supernet", "derived")}
+    if (
+        apart["supernet"] is not None
+        and apart["derived"] is not None
+        and apart["derived"] < apart["supernet"] / 2
+    ):
+        said.append(
+            f"apart: with the supernet's weights the derived architecture is right on {100 * apart['derived']:.1f} % "
+            f"of the validation part, the supernet on {100 * apart['supernet']:.1f} %: how it scores says nothing of it"
+        )
+    return tuple(said)
 
 
 @contextmanager

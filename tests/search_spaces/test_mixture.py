@@ -172,7 +172,7 @@ def one_hot(mixture: Mixture, network: Network, rng: random.Random) -> dict[str,
 @pytest.mark.parametrize("name", SPACES)
 @given(seed=st.integers(0, 10**6))
 def test_an_architecture_whose_options_weigh_most_is_derived(name: str, seed: int) -> None:
-    mixture, rng = opened(SPACES[name]()), random.Random(seed)
+    mixture, rng = opened(SPACES[name](), Mixing(derive_zero=True)), random.Random(seed)
     member = sample(mixture.space, rng)
     assert derive(mixture, one_hot(mixture, member, rng)) == member
 
@@ -207,15 +207,18 @@ def test_derivation_equals_a_genotype_derived_by_hand() -> None:
     )
 
 
-def test_a_cell_of_nasbench201_takes_the_largest_of_every_edge_none_too() -> None:
-    mixture = opened(preset("nasbench201", (3, 32, 32), classes=10))
+@pytest.mark.parametrize(
+    ("derive_zero", "third"), [(True, "none~1"), (False, "avg_pool_3x3~1")], ids=["with zero", "as published"]
+)
+def test_a_cell_of_nasbench201_takes_the_largest_of_every_edge(derive_zero: bool, third: str) -> None:
+    mixture = opened(preset("nasbench201", (3, 32, 32), classes=10), Mixing(derive_zero=derive_zero))
     best = (3, 1, 0, 3, 2, 4)
     weights = {
-        path: [0.6 if i == entry else 0.1 for i in range(5)]
+        path: [0.6 if i == entry else 0.1 + i / 1000 for i in range(5)]
         for path, entry in zip(mixture.slots, best, strict=True)
     }
     assert to_genotype(derive(mixture, weights)) == (
-        "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|nor_conv_3x3~0|nor_conv_1x1~1|avg_pool_3x3~2|"
+        f"|nor_conv_3x3~0|+|skip_connect~0|{third}|+|nor_conv_3x3~0|nor_conv_1x1~1|avg_pool_3x3~2|"
     )
 
 

@@ -16,13 +16,14 @@ from torch.nn import functional as F
 
 from nas.data.device import DevicePart, OnDevice
 from nas.evaluation import Workspace, run, supernet
-from nas.evaluation.gradient_steps import first_order, second_order
+from nas.evaluation.gradient_steps import NUDGE, first_order, second_order
 from nas.evaluation.mixing import mixed, rows_of, shares
-from nas.evaluation.supernet_signs import entropy, recalibrated, skip_share, warning
+from nas.evaluation.supernet_signs import entropy, recalibrated, skip_share, warnings
 from nas.gradient import Gradient, check_gradient, mixture_of
 from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate, Recipe
 from scaling.cost import cost
+from scaling.expected import expected
 from scaling.training_memory import saved_bytes
 from search_spaces import Choice
 from search_spaces.derivation import derive
@@ -104,9 +105,13 @@ def test_first_order_gradients_equal_those_of_the_papers_equations() -> None:
         torch.testing.assert_close(row[: len(alpha)], alpha.grad, rtol=1e-5, atol=1e-5, msg=path)
 
 
-def test_second_order_gradients_equal_autograd_through_the_unrolled_step() -> None:
-    """Eq. 6 by autograd with a graph of the gradient itself; ours is the finite difference of eq. 7 and 8."""
-    net = Supernet(opened(tiny()), seed=1).double()
+@pytest.mark.parametrize(("act", "nudge"), [("silu", NUDGE), ("relu", 1e-4)])
+def test_second_order_gradients_equal_autograd_through_the_unrolled_step(act: str, nudge: float) -> None:
+    """Eq. 6 by autograd with a graph of the gradient itself; ours is the finite difference of eq. 7 and 8.
+
+    With the paper's nudge where the loss is smooth; with a smaller one where it has kinks, which 0.01 steps over.
+    """
+    net = Supernet(opened(tiny(act=act)), seed=1).double()
     naive = NaiveSupernet(net).double()
     step, (xt, yt), (xv, yv) = 0.05, batch(3), batch(5)
     theirs = random_alphas(net, 4, torch.float64)
@@ -129,8 +134,9 @@ def test_second_order_gradients_equal_autograd_through_the_unrolled_step() -> No
         return F.cross_entropy(net(x, vectors), y)
 
     found, _ = second_order(
-        table, list(net.parameters()), train=lambda: ours(xt, yt), validation=lambda: ours(xv, yv), step=step
-    )
+        table, list(net.parameters()),
+        train=lambda: ours(xt, yt), validation=lambda: ours(xv, yv), step=step, nudge=nudge,
+    )  # fmt: skip
     for row, gradient in zip(found, exact, strict=True):
         torch.testing.assert_close(row[: len(gradient)], gradient, rtol=1e-3, atol=1e-6)
     direct, _ = first_order(table, lambda: ours(xv, yv))
@@ -207,7 +213,7 @@ def test_a_search_gives_weights_metrics_and_a_history_and_no_accuracy_of_an_arch
 ) -> None:
     reports: list[dict[str, float]] = []
     outcome = run(
-        proposal(WAYS[way]), workspace(tmp_path, report=lambda epoch, metrics: reports.append(dict(metrics)))
+        proposal(WAYS[way]), workspace(tmp_path, report=lambda _, metrics: reports.append(dict(metrics)))
     )
     assert outcome.status is Status.DONE, outcome.note
     assert len(reports) == 2
@@ -297,8 +303,8 @@ def test_a_damaged_checkpoint_is_not_used_and_the_earlier_one_is(
     elif damage == "another space":
         with monkeypatch.context() as patch:
             killed_after(5, patch)
+            other = proposal(PLAIN, space=tiny(3))
             with pytest.raises(Killed):
-                other = proposal(PLAIN, space=tiny(3))
                 run(other, workspace(tmp_path / "other", checkpoint_seconds=0.0, clock=Ticks()))
         newest.write_bytes(max((tmp_path / "other").glob("checkpoint-*.pt")).read_bytes())
     else:
@@ -382,15 +388,19 @@ def test_a_recipe_with_a_choice_is_refused() -> None:
         check_gradient(Candidate(network=tiny(), recipe=Recipe(lr=Choice(0.1, 0.2))), PLAIN)
 
 
-def test_a_cost_target_makes_the_derived_architecture_cheaper(tmp_path: Path) -> None:
-    """The data says nothing here: what costs little is all that there is to learn."""
+def test_a_cost_target_makes_the_mixture_cheaper_in_expectation(tmp_path: Path) -> None:
+    mixture = opened(tiny())
+    macs = expected(mixture, lambda network: float(cost(network).macs))
     costs = {}
-    for name, target in (("free", None), ("cheap", 13_000)):
+    for name, target in (("free", None), ("cheap", 9_000)):
         settings = replace(PLAIN, cost_target=target, cost_weight=50.0, alpha_lr=0.1)
-        outcome = run(proposal(settings, epochs=6), workspace(tmp_path / name))
-        mixture = mixture_of(tiny(), settings)
-        costs[name] = cost(derive(mixture, outcome.weights)).macs
-    assert costs["cheap"] < costs["free"]
+        weights = run(proposal(settings, epochs=4), workspace(tmp_path / name)).weights
+        costs[name] = macs.base + sum(
+            slope * weight
+            for path, slopes in macs.slopes.items()
+            for slope, weight in zip(slopes, weights[path], strict=True)
+        )
+    assert costs["cheap"] < 0.9 * costs["free"]
 
 
 def test_a_search_ends_where_skips_have_come_to_dominate(tmp_path: Path) -> None:
@@ -409,11 +419,18 @@ def one_option(entry: int) -> dict[str, list[float]]:
 
 
 def test_collapse_into_skips_is_warned_of_and_named() -> None:
-    mixture = opened(tiny(3))
-    said = warning(mixture, derive(mixture, one_option(1)))
-    assert said is not None
+    mixture, fine = opened(tiny(3)), {"entropy": 0.5}
+    (said,) = warnings(mixture, derive(mixture, one_option(1)), fine)
     assert "skips 6 of 6 in the cell 'cell'" in said
-    assert warning(mixture, derive(mixture, one_option(3))) is None
+    assert warnings(mixture, derive(mixture, one_option(3)), fine) == ()
+
+
+def test_an_undecided_search_and_one_whose_derivation_fails_are_warned_of() -> None:
+    mixture = opened(tiny(3))
+    scores = {"entropy": 0.99, "supernet_validation_accuracy": 0.5, "derived_validation_accuracy": 0.1}
+    undecided, apart = warnings(mixture, derive(mixture, one_option(3)), scores)
+    assert undecided.startswith("undecided: what options weigh has 99.0 %")
+    assert "right on 10.0 % of the validation part, the supernet on 50.0 %" in apart
 
 
 def test_entropy_is_1_where_all_weighs_alike_and_0_where_one_does() -> None:
