@@ -38,6 +38,7 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
+HISTORY = "supernet.json"  # in a supernet's trial folder: what each epoch was like
 WEIGHTS_BY = Recipe(
     lr=0.025, weight_decay=3e-4, schedule="cosine", warmup=0.0, label_smoothing=0.0, clip=5.0, batch=64
 )

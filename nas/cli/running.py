@@ -20,6 +20,8 @@ from ..study import Study
 from .finding import Finding, document, finding, summary
 from .options import RESULTS, VARIABLE
 from .show import ClosedOutputError, complain, console, emit, many, say, short_path
+from .supernets import said as remarks
+from .supernets import supernets
 from .watch import watching
 
 DONE, NOTHING_FOUND, INTERRUPTED = 0, 1, 130
@@ -46,8 +48,11 @@ def carry_out(study: Study, config: StudyConfig, folder: Path, *, as_json: bool)
 
         return tested(study, folder, ending=ending, as_json=as_json)
     found = finding(study, folder)
+    told = supernets(study.history, folder)
     if as_json:
-        emit(document(study, folder, found, ending=ending))
+        emit(document(study, folder, found, ending=ending) | ({"supernets": told} if told else {}))
+    else:
+        say(*remarks(told))
     if ending == "interrupted":
         return stopped(study, folder)
     return _told(study, folder, found, as_json=as_json)

@@ -26,7 +26,7 @@ from search_spaces.network import Network
 from search_spaces.serialise import Json, to_data
 from search_spaces.supernet import one_path
 
-from ..gradient import Gradient, check_gradient, expected_cost, mixture_of
+from ..gradient import HISTORY, Gradient, check_gradient, expected_cost, mixture_of
 from ..proposal import Proposal, Status
 from ..storage import make_folder, replace_file
 from ..strict_json import dump_json
@@ -40,7 +40,6 @@ from .supernet_search import Search, begun, restore, state_of, step
 from .supernet_signs import CALIBRATING, Path, entropy, recalibrated, skip_share, skips, warnings
 from .workspace import Workspace
 
-HISTORY = "supernet.json"
 LOOK_STEPS = 50  # between two looks at the loss within an epoch
 CALM = 20.0  # times what writing a checkpoint took, until the next one is due
 

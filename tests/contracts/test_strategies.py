@@ -18,7 +18,10 @@ from search_spaces import decisions, enumerate_members
 from search_spaces.data import REGISTER
 from search_spaces.moves import keeps_conditions
 
-STRATEGIES = [kind for kind in REGISTER[StrategyConfig].values() if kind.__module__.startswith("nas.")]
+OURS = [kind for kind in REGISTER[StrategyConfig].values() if kind.__module__.startswith("nas.")]
+STRATEGIES = [
+    kind for kind in OURS if not kind.shares_weights
+]  # those that ask for one training after another
 
 QUICK = ("tiny", "tied", "mixed", "darts")  # the other spaces are slow tests
 
