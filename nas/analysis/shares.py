@@ -58,15 +58,15 @@ def shares_figure(shares: Shares, *, title: str) -> Figure:
         raise BadInput("plot: got a search without epochs, expected at least one; wait for the first to end")
     slots = list(shares.slots.items())[:_MOST]
     rows = -(-len(slots) // _COLUMNS)
+    most = max(weight for epoch in shares.epochs for slot, _ in slots for weight in epoch.weights[slot])
     with canvas.house_style():
         height = _INCHES_AROUND + _INCHES_A_ROW * (rows + 1)
         figure = Figure(figsize=(10.0, height), layout="constrained")
         grid = figure.add_gridspec(rows + 1, _COLUMNS)
         _signs(figure.add_subplot(grid[0, :]), shares.epochs)
-        for place, (slot, names) in enumerate(slots):
-            _slot(
-                figure.add_subplot(grid[1 + place // _COLUMNS, place % _COLUMNS]), shares.epochs, slot, names
-            )
+        for place, (slot, _) in enumerate(slots):
+            axes = figure.add_subplot(grid[1 + place // _COLUMNS, place % _COLUMNS])
+            _slot(axes, shares.epochs, slot, most=most)
         names = _named(slots)
         handles = [
             figure.axes[0].plot([], [], color=_colour(i), linestyle=_style(i), linewidth=1.4)[0]
@@ -90,7 +90,7 @@ def _signs(axes: Axes, epochs: Sequence[Epoch]) -> None:
     _dress(axes)
 
 
-def _slot(axes: Axes, epochs: Sequence[Epoch], slot: str, names: Sequence[str]) -> None:
+def _slot(axes: Axes, epochs: Sequence[Epoch], slot: str, *, most: float) -> None:
     numbers = [epoch.number for epoch in epochs]
     for entry in range(len(epochs[-1].weights[slot])):
         values = [epoch.weights[slot][entry] for epoch in epochs]
@@ -103,11 +103,11 @@ def _slot(axes: Axes, epochs: Sequence[Epoch], slot: str, names: Sequence[str]) 
             gid=f"{slot}:{entry}",
         )
     axes.set_title(canvas.wrapped(slot, width=34, lines=1), loc="left", fontsize=6.5, color=INK)
-    _dress(axes)
+    _dress(axes, most=most)
 
 
-def _dress(axes: Axes) -> None:
-    axes.set_ylim(0, 1)
+def _dress(axes: Axes, *, most: float = 1.0) -> None:
+    axes.set_ylim(0, 1.05 * most)  # one scale: slots can be compared
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(color=GREY, labelcolor=INK, labelsize=6.5)

@@ -47,8 +47,8 @@ def supernets(history: History, folder: Path) -> list[dict[str, Json]]:
 def said(told: list[dict[str, Json]]) -> Iterator[RenderableType]:
     """Yield what people see of the supernets: remarks and warnings, and where the pictures lie."""
     for one in told:
-        for remark in filter(None, str(one["note"]).split("; ")):
-            yield Text(f"supernet {one['trial']}: {remark}", "yellow")
+        if one["note"]:
+            yield Text(f"supernet {one['trial']}: {one['note']}", "yellow")
         for file in cast("list[str]", one["files"]):
             yield Text(f"what its options weighed: {short_path(Path(file))}", "dim")
 
