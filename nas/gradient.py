@@ -53,7 +53,9 @@ class Gradient(Settings):
     `mixing` turns parameters into what weighs the options. Second order takes the gradient through one step of the
     weights, by the finite difference of eq. 8. For `warmup` epochs only weights learn. `auxiliary_skip` is added to
     the weight of each option that hands its input on, and falls to 0 over the epochs. The cost term adds
-    `cost_weight * max(0, expected cost / cost_target - 1)` to the loss of the architecture parameters.
+    `cost_weight * max(0, expected cost / cost_target - 1)` to the loss of the architecture parameters. A `layout`
+    that is probed is the faster one of a few steps: as numbers depend on it in their last bits, it is kept in
+    checkpoints, but another run may find the other one.
     """
 
     mixing: Literal["softmax", "gumbel", "dirichlet", "sigmoid"] = "softmax"
@@ -81,6 +83,7 @@ class Gradient(Settings):
     )
     cost_target: Annotated[Positive | Whole | None, ByKind()] = None
     cost_weight: Weight = 1.0
+    layout: Literal["channels_last", "contiguous", "probe"] = "channels_last"  # how maps lie in memory
     look: Whole = 1024  # validation examples scored after each epoch, to see how it goes
 
 
@@ -118,10 +121,11 @@ def expected_cost(mixture: Mixture, settings: Gradient) -> Expected | None:
 def check_gradient(space: Candidate, settings: Gradient) -> None:
     """Raise `BadInput` where a space cannot be searched with these settings; nothing of it needs torch."""
     left = next(combinators(space.recipe, "recipe"), None)
+    left = left or next(combinators(settings.weights, "strategy.supernet.weights"), None)
     if left is not None:
         raise BadInput(
-            f"{left[0]}: got a choice, expected one value in a search by gradients, which mixes networks alone; settle "
-            "it in the study's recipe"
+            f"{left[0]}: got a choice, expected one value in a search by gradients, which mixes networks alone; say "
+            "which"
         )
     if settings.order == 2 and settings.mixing in ("gumbel", "dirichlet"):
         raise BadInput(

@@ -36,7 +36,7 @@ from .learner import seeded
 from .precision import precision
 from .result import Result
 from .scoring import evaluate, finite, scoring
-from .supernet_search import Search, begun, restore, state_of, step
+from .supernet_search import Search, begun, expectation, restore, state_of, step
 from .supernet_signs import CALIBRATING, Path, entropy, recalibrated, skip_share, skips, warnings
 from .workspace import Workspace
 
@@ -71,7 +71,7 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
                 proposal, settings, mixture, workspace.data, rule=rule,
                 by=scoring(workspace.data.train, smoothing=fixed(settings.weights.label_smoothing)),
                 cost=expected_cost(mixture, settings),
-                augment=tuple(fixed(a) for a in proposal.candidate.recipe.augment),
+                augment=tuple(fixed(a) for a in settings.weights.augment or proposal.candidate.recipe.augment),
             )  # fmt: skip
             resumed, notes = checkpoint.resume(
                 workspace.folder, identity=identity, expected_bytes=_state_bytes(search),
@@ -117,6 +117,7 @@ def _look(search: Search, workspace: Workspace) -> Mapping[str, float]:
     metrics = {
         "train_loss": lost / max(1.0, steps),
         **({"alpha_loss": of_parameters / of_steps} if of_steps else {}),
+        **({f"expected_{search.settings.cost}": expectation(search)} if search.cost else {}),
         "entropy": entropy(search.mixture, shares),
         "skip_share": skip_share(search.mixture, network),
         **_scores(search, network, workspace),

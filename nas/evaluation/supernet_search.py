@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import torch
@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from scaling.expected import Expected
 from search_spaces.block import fixed
+from search_spaces.errors import BadInput
 from search_spaces.mixture import Mixture
 from search_spaces.supernet import Supernet
 
@@ -20,12 +21,15 @@ from ..gradient import Gradient
 from ..proposal import Proposal
 from .checkpoint import State
 from .gradient_steps import Adam, buffers_kept, first_order, second_order
+from .layout import laid_out, relaid
 from .learner import stream_seed
 from .mixing import Mixed, Rows, mixed, regularised, rows_of, shares
 from .optimiser import Optimiser, learning_rate
 from .precision import Precision
 from .scoring import Scoring, training_loss
 from .stream import Stream
+
+FEWEST = 4  # examples: two for the weights, two for the parameters, for a norm takes no single one
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -84,15 +88,20 @@ def begun(
     def batches(numbers: Tensor, name: str) -> Stream:
         return Stream(part=data.train, numbers=numbers, batch=batch, generator=stream(name), augment=augment)
 
-    net = cast(
-        Supernet,
-        rule.place(Supernet(mixture, seed=Generator().manual_seed(stream_seed(proposal.seed, "weights")))),
-    )
+    weights = Generator().manual_seed(stream_seed(proposal.seed, "weights"))
+    net = cast(Supernet, rule.place(Supernet(mixture, seed=weights)))
     rows = rows_of(mixture, rule.device)
     alphas = rows.start(stream("alphas")).requires_grad_()
     order = torch.randperm(len(data.train), generator=stream("split"), device=rule.device)
-    held = max(1, round(settings.alpha_share * len(order)))
+    if len(order) < FEWEST:
+        raise BadInput(
+            f"data: got {len(order)} examples to train on, expected at least {FEWEST}: two for either part"
+        )
+    held = min(max(2, round(settings.alpha_share * len(order))), len(order) - 2)
     batch = fixed(settings.weights.batch)
+    even = rows.vectors(rows.softmax(torch.zeros_like(alphas)))
+    rule = laid_out(net, rule, asked=settings.layout, x=data.train.pick(order[:batch])[0], vectors=even)
+    relaid(net, rule)
     return Search(
         settings=settings, mixture=mixture, cost=cost, rule=rule, by=by, epochs=proposal.epochs, net=net, rows=rows,
         alphas=alphas, optimiser=Optimiser(net, settings.weights), adam=Adam(alphas, settings),
@@ -119,7 +128,13 @@ def step(search: Search) -> None:
     search.done += 1
 
 
-def expected_cost(search: Search) -> Tensor:
+def expectation(search: Search) -> float:
+    """Return what the mixture costs in expectation now."""
+    with torch.no_grad():
+        return _expected_cost(search).item()
+
+
+def _expected_cost(search: Search) -> Tensor:
     """Return what the mixture costs in expectation, a function of its parameters."""
     assert search.cost is not None
     own = search.rows.vectors(shares(search.settings, search.rows, search.alphas))
@@ -139,7 +154,7 @@ def state_of(search: Search) -> State:
         "model": search.net.state_dict(), "alphas": search.alphas.detach(), "optimiser": search.optimiser.state(),
         "adam": list(search.adam.memory), "weights": search.weights.state(), "parameters": search.parameters.state(),
         "generators": generators, "done": search.done, "seconds": search.seconds, "sums": search.sums,
-        "trace": search.trace, "seen": search.seen,
+        "trace": search.trace, "seen": search.seen, "channels_last": search.rule.channels_last,
     }  # fmt: skip
 
 
@@ -148,6 +163,9 @@ def restore(search: Search, state: State) -> Search:
     done = cast(int, state["done"])
     if not 0 < done <= search.epochs * search.weights.steps:
         raise ValueError(f"it says {done} of {search.epochs * search.weights.steps} steps are done")
+    search.rule = replace(search.rule, channels_last=bool(state["channels_last"]))
+    relaid(search.net, search.rule)
+    search.optimiser = Optimiser(search.net, search.settings.weights)  # its memory lies as the weights do
     search.net.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
     with torch.no_grad():
         search.alphas.copy_(cast(Tensor, state["alphas"]))
@@ -198,7 +216,7 @@ def _of_terms(search: Search) -> Tensor:
     settings = search.settings
     added = regularised(settings, search.rows, search.alphas)
     if search.cost is not None and settings.cost_target is not None:
-        over = (expected_cost(search) / settings.cost_target - 1).clamp_min(0)
+        over = (_expected_cost(search) / settings.cost_target - 1).clamp_min(0)
         added = added + settings.cost_weight * over
     if not added.requires_grad:
         return torch.zeros_like(search.alphas)

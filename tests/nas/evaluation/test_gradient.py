@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from nas.data.device import DevicePart, OnDevice
-from nas.evaluation import Workspace, run, supernet
+from nas.evaluation import Workspace, layout, run, supernet
 from nas.evaluation.gradient_steps import NUDGE, first_order, second_order
 from nas.evaluation.mixing import mixed, rows_of, shares
 from nas.evaluation.supernet_signs import entropy, recalibrated, skip_share, warnings
@@ -44,6 +44,7 @@ WAYS = {
     "partial": replace(PLAIN, partial=2, edges=True, warmup=1),
     "auxiliary skip": replace(PLAIN, auxiliary_skip=1.0),
     "cost": replace(PLAIN, cost_target=30_000, cost_weight=2.0),
+    "contiguous": replace(PLAIN, layout="contiguous"),
 }
 
 
@@ -316,6 +317,37 @@ def test_a_damaged_checkpoint_is_not_used_and_the_earlier_one_is(
     assert "continued after epoch 4" in again.note
     if damage != "missing":
         assert "was not used" in again.note
+
+
+@pytest.mark.parametrize("faster", ["channels_last", "contiguous"])
+def test_a_probed_layout_is_kept_where_a_search_goes_on(
+    faster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe is told which is faster; after the kill it is told otherwise, and what the checkpoint says counts."""
+    unbroken = run(proposal(replace(PLAIN, layout=faster)), workspace(tmp_path / "whole"))  # type: ignore[arg-type]
+    asked = proposal(replace(PLAIN, layout="probe"))
+
+    def probe_finds(name: str) -> None:
+        monkeypatch.setattr(
+            layout,
+            "_seconds",
+            lambda _net, rule, _x, _vectors: float(rule.channels_last != (name == "channels_last")),
+        )
+
+    probe_finds(faster)
+    with monkeypatch.context() as patch:
+        killed_after(3, patch)
+        with pytest.raises(Killed):
+            run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
+    probe_finds("contiguous" if faster == "channels_last" else "channels_last")
+    again = run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
+    assert result(again) == result(unbroken)
+
+
+def test_three_examples_are_too_few(tmp_path: Path) -> None:
+    few = OnDevice(train=DATA.train.first(3), validation=DATA.validation)
+    outcome = run(proposal(PLAIN), workspace(tmp_path, data=few))
+    assert "got 3 examples to train on, expected at least 4" in outcome.note
 
 
 def test_a_loss_that_is_not_finite_is_diverged_and_leaves_no_checkpoint(tmp_path: Path) -> None:
