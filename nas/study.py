@@ -9,22 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
-from itertools import islice
 
-from scaling.constraints import Violation, broken
-from scaling.cost import cost
-from scaling.providers import ANALYTIC, values, who_knows
 from search_spaces.equivalence import equivalence
-from search_spaces.errors import ArchscaleError, Unbuildable
+from search_spaces.errors import ArchscaleError
 from search_spaces.moves import decode, encode, enumerate_members
-from search_spaces.network import Network
 from search_spaces.serialise import Json, from_data, key, to_data
 
+from .admission import Admission
 from .analysis.front import costs
 from .history import History, Trial, ask_payload, carry_payload, tell_payload
 from .journal import Journal
-from .ledger import TOO_MANY, UNBUILDABLE, Ledger, excess_of
 from .measured import Measuring
 from .plan import Plan
 from .proposal import SEARCHING, Identity, Kind, Outcome, Proposal, Settings, Status, job_name, settled
@@ -60,12 +54,8 @@ class Study:
         self._known: set[Identity] = set()
         self._classes: set[tuple[str, str]] = set()  # of twins and recipes, where twins are not asked
         self._recipe_keys: dict[object, str] = {}
-        self._ledger = Ledger()
         self.measuring = Measuring(plan.providers, self.history, record=self._record, most=plan.most_measured)
-        self._providers = self.measuring.providers
-        known = {limit: who_knows(limit.metric, self._providers) for limit in plan.limits}
-        self._quick = [limit for limit, provider in known.items() if provider and provider.quick]
-        self._slow = [limit for limit, provider in known.items() if provider and not provider.quick]
+        self._admission = Admission(plan.limits, self.measuring)
         self._pending: list[int] = []
         self.strategy: Strategy = plan.strategy.start(
             Scope(
@@ -73,7 +63,7 @@ class Study:
                 seed=plan.seed,
                 admits=self._admits,
                 admits_job=self._admits_job,
-                excess=self._excess if plan.limits else no_excess,
+                excess=self._admission.excess if plan.limits else no_excess,
             )
         )
         for event in journal.events:
@@ -160,18 +150,18 @@ class Study:
             return trial, self.candidate(trial)
         asked = self._next_trial() or self._next_confirmation() or self._next_final()
         if asked is not None:
-            self._record("ask", ask_payload(asked[0], self._ledger.payload()))
+            self._record("ask", ask_payload(asked[0], self._admission.ledger.payload()))
         return asked
 
     def _next_trial(self) -> Asked | None:
         number = len(self.history.trials)
-        self._ledger = Ledger(number)
+        self._admission.begin(number)
         self.measuring.begin()
         if self._search_is_over():
             return None
         answer = self.strategy.ask(number)
         if answer is None:
-            self._record("exhausted", self._ledger.last_payload())
+            self._record("exhausted", self._admission.ledger.last_payload())
             return None
         if isinstance(answer, Wait):
             if not self.history.untold:
@@ -212,7 +202,7 @@ class Study:
             return None
         candidate, parent, who = due
         number = len(self.history.trials)
-        self._ledger = Ledger(number)
+        self._admission.begin(number)
         return self._trial(number, Kind.FINAL, candidate, epochs=who.epochs, seed=who.seed, parent=parent)
 
     def _finals_due(self) -> Iterator[tuple[Candidate, int | None, Identity]]:
@@ -235,7 +225,7 @@ class Study:
 
     def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Asked:
         number = len(self.history.trials)
-        self._ledger = Ledger(number)
+        self._admission.begin(number)
         return self._trial(number, kind, self.candidate(trial), epochs=epochs, seed=seed, parent=trial.number)
 
     def _trial(
@@ -255,9 +245,9 @@ class Study:
             kind=kind,
             code=() if whole else encode(self.plan.space, candidate),
             identity=self._identity(candidate, epochs, seed, job_name(kind, settings, parent)),
-            cost={} if whole else self._cost(candidate.network),
+            cost={} if whole else self._admission.cost(candidate.network),
             parent=parent,
-            rejected=self._ledger.rejected,
+            rejected=self._admission.ledger.rejected,
             settings=to_data(settings),
         )
         return trial, candidate
@@ -286,39 +276,9 @@ class Study:
         identity = self._identity(candidate, request.epochs or plan.epochs, seed, job)
         if identity in self._known:
             return False
-        violations = self._broken(candidate.network) or self._slowly_broken(candidate.network, identity.key)
-        if violations:
-            self._ledger.reject(candidate.network, identity.key, violations)
+        if not self._admission.keeps(candidate.network, identity.key):
             return False
         return plan.twins or bool(job) or self._class(candidate, identity.recipe) not in self._classes
-
-    def _slowly_broken(self, network: Network, name: str) -> list[Violation]:
-        """List what only measuring tells, for as many candidates as may be measured."""
-        if self._slow and not self.measuring.may_look_at(name):
-            return [TOO_MANY]
-        return self._broken(network, quick=False) if self._slow else []
-
-    def _excess(self, candidate: Candidate) -> float:
-        """Return by how much a candidate breaks those limits that are quickly held against it."""
-        violations = self._broken(candidate.network)
-        self._ledger.walked += 1
-        self._ledger.pass_by(candidate.network, violations)
-        return excess_of(violations)
-
-    def _broken(self, network: Network, *, quick: bool = True) -> list[Violation]:
-        """List the limits that a network breaks, the first one of those that are not quickly told."""
-        try:
-            if quick:
-                ANALYTIC.of(network)  # whatever the limits are on, it must be buildable
-            found = broken(network, self._quick if quick else self._slow, providers=self._providers)
-            return list(found if quick else islice(found, 1))
-        except Unbuildable:
-            return [UNBUILDABLE]
-
-    def _cost(self, network: Network) -> dict[str, float]:
-        """Return what a network costs by formula, the other metrics that are limited, and what is measured."""
-        wanted = [*(limit.metric for limit in self.plan.limits), *self.measuring.metrics]
-        return asdict(cost(network)) | values(network, wanted, providers=self._providers)
 
     def _class(self, candidate: Candidate, recipe: str) -> tuple[str, str]:
         return equivalence(candidate.network), recipe
