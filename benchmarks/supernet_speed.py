@@ -25,7 +25,7 @@ from benchmarks.machine import machine
 from nas.evaluation.gradient_steps import Adam, first_order
 from nas.evaluation.mixing import rows_of, shares
 from nas.evaluation.optimiser import Optimiser
-from nas.gradient import Gradient
+from nas.gradient import Gradient, recipe_of
 from search_spaces.mixture import Mixture, opened
 from search_spaces.presets import preset
 from search_spaces.supernet import Supernet
@@ -92,7 +92,7 @@ def ours(mixture: Mixture, layout: torch.memory_format) -> Step:
     net = Supernet(mixture, seed=0).to(memory_format=layout)
     rows = rows_of(mixture, torch.device("cpu"))
     alphas = rows.start(torch.Generator().manual_seed(0)).requires_grad_()
-    adam, sgd = Adam(alphas, SETTINGS), Optimiser(net, SETTINGS.weights)
+    adam, sgd = Adam(alphas, SETTINGS), Optimiser(net, recipe_of(SETTINGS))
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(net(x, rows.vectors(shares(SETTINGS, rows, alphas))), y)

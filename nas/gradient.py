@@ -39,15 +39,12 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 HISTORY = "supernet.json"  # in a supernet's trial folder: what each epoch was like
-WEIGHTS_BY = Recipe(
-    lr=0.025, weight_decay=3e-4, schedule="cosine", warmup=0.0, label_smoothing=0.0, clip=5.0, batch=64
-)
 
 
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradient(Settings):
-    """Settings of a mixture supernet's training; `weights` and `alpha_...` are the paper's two optimisers.
+    """Settings of a mixture supernet's training, with the paper's numbers: SGD for weights, Adam for `alpha_...`.
 
     The train part is cut in two: weights learn on one, architecture parameters on the other (`alpha_share` of it).
     `mixing` turns parameters into what weighs the options. Second order takes the gradient through one step of the
@@ -66,7 +63,11 @@ class Gradient(Settings):
     derive_zero: bool = False
     pool_norm: bool = True
     fix: tuple[str, ...] = ()  # such as "stages[*].width = largest": choices that cannot be mixed, settled
-    weights: Recipe = WEIGHTS_BY
+    batch: Whole = 64
+    lr: Positive = 0.025  # of the weights' SGD; falls to 0 by a cosine
+    momentum: Beta = 0.9
+    decay: Weight = 3e-4
+    clip: Weight = 5.0
     alpha_share: Share = 0.5
     alpha_lr: Positive = 3e-4
     alpha_decay: Weight = 1e-3
@@ -85,6 +86,14 @@ class Gradient(Settings):
     cost_weight: Weight = 1.0
     layout: Literal["channels_last", "contiguous", "probe"] = "channels_last"  # how maps lie in memory
     look: Whole = 1024  # validation examples scored after each epoch, to see how it goes
+
+
+def recipe_of(settings: Gradient) -> Recipe:
+    """Return by what the supernet's weights are trained."""
+    return Recipe(
+        lr=settings.lr, momentum=settings.momentum, weight_decay=settings.decay, clip=settings.clip,
+        batch=settings.batch, schedule="cosine", warmup=0.0, label_smoothing=0.0,
+    )  # fmt: skip
 
 
 def mixture_of(space: Network, settings: Gradient) -> Mixture:
@@ -121,7 +130,6 @@ def expected_cost(mixture: Mixture, settings: Gradient) -> Expected | None:
 def check_gradient(space: Candidate, settings: Gradient) -> None:
     """Raise `BadInput` where a space cannot be searched with these settings; nothing of it needs torch."""
     left = next(combinators(space.recipe, "recipe"), None)
-    left = left or next(combinators(settings.weights, "strategy.supernet.weights"), None)
     if left is not None:
         raise BadInput(
             f"{left[0]}: got a choice, expected one value in a search by gradients, which mixes networks alone; say "

@@ -69,9 +69,9 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
         with seeded(proposal.seed, rule.device):
             search = begun(
                 proposal, settings, mixture, workspace.data, rule=rule,
-                by=scoring(workspace.data.train, smoothing=fixed(settings.weights.label_smoothing)),
+                by=scoring(workspace.data.train, smoothing=0.0),
                 cost=expected_cost(mixture, settings),
-                augment=tuple(fixed(a) for a in settings.weights.augment or proposal.candidate.recipe.augment),
+                augment=tuple(fixed(a) for a in proposal.candidate.recipe.augment),
             )  # fmt: skip
             resumed, notes = checkpoint.resume(
                 workspace.folder, identity=identity, expected_bytes=_state_bytes(search),
@@ -129,7 +129,7 @@ def _look(search: Search, workspace: Workspace) -> Mapping[str, float]:
 
 def _scores(search: Search, network: Network, workspace: Workspace) -> Mapping[str, float]:
     """Score the supernet as it is, and the path of an architecture with its norms fitted to that path."""
-    part, batch = workspace.data.validation.first(search.settings.look), fixed(search.settings.weights.batch)
+    part, batch = workspace.data.validation.first(search.settings.look), search.settings.batch
     vectors, only = one_path(search.mixture, network)
     path = Path({name: vector.to(search.rule.device) for name, vector in vectors.items()}, only, search.net)
 
@@ -180,14 +180,14 @@ def _result(search: Search, notes: tuple[str, ...]) -> Result:
 def _check_room(mixture: Mixture, settings: Gradient, device: str) -> None:
     """Refuse by formula what the device cannot hold; nothing has been made yet."""
     needed = training_bytes(
-        mixture, batch=fixed(settings.weights.batch), one_path=settings.mixing == "gumbel",
+        mixture, batch=settings.batch, one_path=settings.mixing == "gumbel",
         second_order=settings.order == 2,
     )  # fmt: skip
     room = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else available_bytes()
     if needed > room:
         raise TooLarge(
-            f"supernet: a step of batch {settings.weights.batch} takes {needed / 2**30:,.1f} GiB by formula, expected "
-            f"at most the {room / 2**30:,.1f} GiB that are free on {device}; lower supernet.weights.batch or the "
+            f"supernet: a step of batch {settings.batch} takes {needed / 2**30:,.1f} GiB by formula, expected "
+            f"at most the {room / 2**30:,.1f} GiB that are free on {device}; lower supernet.batch or the "
             "space's widths, set supernet.partial, or take mixing: gumbel, which runs one path at a time"
         )
 

@@ -10,14 +10,13 @@ import torch
 from torch import Generator, Tensor
 
 from scaling.expected import Expected
-from search_spaces.block import fixed
 from search_spaces.errors import BadInput
 from search_spaces.mixture import Mixture
 from search_spaces.supernet import Supernet
 
 from ..data.augment import Augmentation, Targets
 from ..data.device import OnDevice
-from ..gradient import Gradient
+from ..gradient import Gradient, recipe_of
 from ..proposal import Proposal
 from .checkpoint import State
 from .gradient_steps import Adam, buffers_kept, first_order, second_order
@@ -98,13 +97,13 @@ def begun(
             f"data: got {len(order)} examples to train on, expected at least {FEWEST}: two for either part"
         )
     held = min(max(2, round(settings.alpha_share * len(order))), len(order) - 2)
-    batch = fixed(settings.weights.batch)
+    batch = settings.batch
     even = rows.vectors(rows.softmax(torch.zeros_like(alphas)))
     rule = laid_out(net, rule, asked=settings.layout, x=data.train.pick(order[:batch])[0], vectors=even)
     relaid(net, rule)
     return Search(
         settings=settings, mixture=mixture, cost=cost, rule=rule, by=by, epochs=proposal.epochs, net=net, rows=rows,
-        alphas=alphas, optimiser=Optimiser(net, settings.weights), adam=Adam(alphas, settings),
+        alphas=alphas, optimiser=Optimiser(net, recipe_of(settings)), adam=Adam(alphas, settings),
         weights=batches(order[held:], "batches"), parameters=batches(order[:held], "parameters"),
         noise=stream("noise"), sums=torch.zeros(4, dtype=torch.float64, device=rule.device),
     )  # fmt: skip
@@ -114,7 +113,7 @@ def step(search: Search) -> None:
     """Take one step: of the parameters, once the warm-up is over, then of the weights."""
     settings = search.settings
     search.net.train()
-    lr = learning_rate(settings.weights, (search.done + 0.5) / (search.epochs * search.weights.steps))
+    lr = learning_rate(recipe_of(settings), (search.done + 0.5) / (search.epochs * search.weights.steps))
     batch = search.weights.draw()
     if search.epoch >= settings.warmup:
         _parameters_step(search, batch, lr)
@@ -165,7 +164,7 @@ def restore(search: Search, state: State) -> Search:
         raise ValueError(f"it says {done} of {search.epochs * search.weights.steps} steps are done")
     search.rule = replace(search.rule, channels_last=bool(state["channels_last"]))
     relaid(search.net, search.rule)
-    search.optimiser = Optimiser(search.net, search.settings.weights)  # its memory lies as the weights do
+    search.optimiser = Optimiser(search.net, recipe_of(search.settings))  # its memory lies as the weights do
     search.net.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
     with torch.no_grad():
         search.alphas.copy_(cast(Tensor, state["alphas"]))

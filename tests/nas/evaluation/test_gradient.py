@@ -33,8 +33,7 @@ from search_spaces.network import Network
 from search_spaces.presets import preset
 from search_spaces.supernet import Supernet
 
-FEW = Recipe(lr=0.025, batch=8, schedule="cosine", warmup=0.0, label_smoothing=0.0)
-PLAIN = Gradient(weights=FEW, alpha_lr=0.05, look=16)
+PLAIN = Gradient(batch=8, alpha_lr=0.05, look=16)
 WAYS = {
     "softmax": PLAIN,
     "second order": replace(PLAIN, order=2),
@@ -394,7 +393,7 @@ def test_a_supernet_beyond_the_memory_is_refused_before_it_is_made(
 ) -> None:
     monkeypatch.setattr(supernet, "available_bytes", lambda: 1_000_000)
     monkeypatch.setattr(supernet, "begun", lambda *_, **__: pytest.fail("it was made"))
-    outcome = run(proposal(replace(PLAIN, weights=replace(FEW, batch=64))), workspace(tmp_path))
+    outcome = run(proposal(replace(PLAIN, batch=64)), workspace(tmp_path))
     assert outcome.status is Status.OUT_OF_MEMORY
     assert "GiB by formula" in outcome.note
     assert "supernet.partial" in outcome.note
