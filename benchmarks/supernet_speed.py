@@ -29,7 +29,7 @@ from nas.gradient import Gradient, recipe_of
 from search_spaces.mixture import Mixture, opened
 from search_spaces.presets import preset
 from search_spaces.supernet import Supernet
-from tests.supernets import NaiveSupernet
+from tests.supernets import NaiveSupernet, random_alphas, softmaxed
 
 OUT = Path("results/benchmarks/supernet_speed.json")
 SETTINGS = Gradient()
@@ -60,6 +60,7 @@ def main() -> None:
         "parameters": 1_930_618, "batch": given.batch, "rounds": given.rounds, "machine": machine(),
         "seconds": {name: summary(own) for name, own in seconds.items()},
         **compared(seconds, first),
+        "relative_difference_in_float64": in_double(mixture),
     }  # fmt: skip
     print(json.dumps(document, indent=1))
     if given.out is not None:
@@ -85,6 +86,23 @@ def compared(seconds: dict[str, list[float]], first: dict[str, tuple[Tensor, Ten
         "times_faster_than_plain_channels_last": round(least["plain, channels last"] / least[best], 3),
         "relative_difference_from_plain": differ,
     }
+
+
+def in_double(mixture: Mixture) -> dict[str, float]:
+    """Return by how much scores and gradients of the plain version and ours differ, without float32's noise."""
+    net = Supernet(mixture, seed=0).double()
+    plain_net = NaiveSupernet(net)
+    x, _ = batch(4, 2)
+    found = []
+    for model in (net, plain_net):
+        alphas = random_alphas(net, 0, torch.float64)
+        scores = model(x.double(), softmaxed(net, alphas))
+        scores.square().sum().backward()
+        of_alphas = torch.cat([alpha.grad for alpha in alphas.values() if alpha.grad is not None])
+        found.append((scores.detach(), of_alphas, next(model.parameters()).grad))
+    names = ("scores", "parameters' gradient", "a weight's gradient")
+    pairs = zip(names, *found, strict=True)
+    return {name: ((mine - theirs).norm() / theirs.norm()).item() for name, mine, theirs in pairs}
 
 
 def ours(mixture: Mixture, layout: torch.memory_format) -> Step:
