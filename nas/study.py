@@ -135,7 +135,7 @@ class Study:
     def candidate(self, trial: Trial) -> Candidate:
         """Return what a trial trains; of a supernet, the space."""
         if trial.kind is Kind.SUPERNET:
-            return self.plan.space
+            return self._whole
         found = decode(self.plan.space, trial.code)
         if key(found.network) != trial.key:
             raise ArchscaleError(
@@ -177,12 +177,18 @@ class Study:
         return self._trial(
             number,
             request.kind,
-            request.candidate or plan.space,
+            request.candidate or self._whole,
             epochs=request.epochs or plan.epochs,
             seed=plan.seed if request.seed is None else request.seed,
             parent=request.parent,
             settings=request.settings,
         )
+
+    @property
+    def _whole(self) -> Candidate:
+        """The space, for a supernet of it."""
+        assert isinstance(self.plan.space, Candidate), "a list of architectures has no supernet"
+        return self.plan.space
 
     def _next_confirmation(self) -> Asked | None:
         if self.history.waits_for(*SEARCHING):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -26,6 +27,7 @@ from search_spaces.network import Network
 from search_spaces.serialise import Json, to_data
 from search_spaces.supernet import one_path
 
+from ..data.device import OnDevice
 from ..gradient import HISTORY, Gradient, check_gradient, expected_cost, mixture_of
 from ..proposal import Proposal, Status
 from ..storage import make_folder, replace_file
@@ -64,6 +66,7 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
     check_gradient(proposal.candidate, settings)
     _check_room(mixture, settings, workspace.device)
     rule = precision(workspace.device)
+    workspace = _sized(workspace, proposal.candidate.network)
     identity = _identity(proposal, workspace)
     try:
         with seeded(proposal.seed, rule.device):
@@ -175,6 +178,13 @@ def _result(search: Search, notes: tuple[str, ...]) -> Result:
         notes=notes + warnings(search.mixture, network, search.seen[-1]),
         weights={path: tuple(vector) for path, vector in shares.items()},
     )
+
+
+def _sized(workspace: Workspace, network: Network) -> Workspace:
+    """Return the workspace with examples resized to what a network takes."""
+    shape = tuple(fixed(n) for n in network.input)
+    parts = (workspace.data.train.sized(shape), workspace.data.validation.sized(shape))
+    return replace(workspace, data=OnDevice(train=parts[0], validation=parts[1]))
 
 
 def _check_room(mixture: Mixture, settings: Gradient, device: str) -> None:

@@ -99,7 +99,7 @@ def begun(
     held = min(max(2, round(settings.alpha_share * len(order))), len(order) - 2)
     batch = settings.batch
     even = rows.vectors(rows.softmax(torch.zeros_like(alphas)))
-    rule = laid_out(net, rule, asked=settings.layout, x=data.train.pick(order[:batch])[0], vectors=even)
+    rule = laid_out(net, rule, asked=settings.layout, x=data.train.pick(order[:batch]), vectors=even)
     relaid(net, rule)
     return Search(
         settings=settings, mixture=mixture, cost=cost, rule=rule, by=by, epochs=proposal.epochs, net=net, rows=rows,

@@ -138,7 +138,7 @@ class StrategyConfig(Data):
     open: ClassVar[bool] = True
     shares_weights: ClassVar[bool] = False  # whether it asks for supernets
 
-    def check_space(self, space: Candidate) -> None:
+    def check_space(self, space: Space) -> None:
         """Raise `BadInput` where this strategy cannot search such a space; the study is then never begun."""
 
     def trainings(self, most: int) -> int:

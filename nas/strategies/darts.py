@@ -9,10 +9,11 @@ from typing import ClassVar
 from search_spaces.block import Whole
 from search_spaces.data import register
 from search_spaces.derivation import derived
+from search_spaces.errors import BadInput
 
 from ..gradient import Gradient, check_gradient, mixture_of
 from ..proposal import Kind
-from ..recipe import Candidate
+from ..recipe import Candidate, Space
 from .base import Answer, Request, Scope, Strategy, StrategyConfig, Told, Wait
 
 LOOKED_AT = 2000  # derived architectures, the likeliest first, until one keeps the limits and is new
@@ -36,8 +37,8 @@ class Darts(StrategyConfig):
     def trainings(self, most: int) -> int:
         return min(most, self.searches)
 
-    def check_space(self, space: Candidate) -> None:
-        check_gradient(space, self.supernet)
+    def check_space(self, space: Space) -> None:
+        check_gradient(_one(space), self.supernet)
 
     def start(self, scope: Scope) -> Strategy:
         return _Darts(self, scope)
@@ -72,9 +73,18 @@ class _Darts:
 
     def _derived(self, supernet: Told) -> Candidate | None:
         """Return the likeliest architecture that may be trained."""
-        space = self.scope.space
+        space = _one(self.scope.space)
         networks = derived(mixture_of(space.network, self.config.supernet), supernet.weights)
         candidates = (
             Candidate(network=network, recipe=space.recipe) for network in islice(networks, LOOKED_AT)
         )
         return next(filter(self.scope.admits, candidates), None)
+
+
+def _one(space: Space) -> Candidate:
+    """Return a space that is no list of architectures; `BadInput` where it is one."""
+    if isinstance(space, Candidate):
+        return space
+    raise BadInput(
+        "space: got a list of architectures, expected one space, in which there is something to mix"
+    )
