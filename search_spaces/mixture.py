@@ -149,8 +149,16 @@ class Slot:
     @property
     def skips(self) -> tuple[int, ...]:
         """The entries that hand the input on as it is."""
+        return self._of(Skip, Identity)
+
+    @property
+    def weightless(self) -> tuple[int, ...]:
+        """The entries that learn nothing, where they change no shape."""
+        return self._of(Skip, Identity, Pool, Zero)
+
+    def _of(self, *kinds: type[Block]) -> tuple[int, ...]:
         ops = [option.op if isinstance(option, Edge) else option for option in self.options]
-        return tuple(entry for entry, op in enumerate(ops) if isinstance(op, Skip | Identity))
+        return tuple(entry for entry, op in enumerate(ops) if isinstance(op, kinds))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from search_spaces.derivation import taken
-from search_spaces.mixture import Mixture
+from search_spaces.mixture import Mixture, Slot
 from search_spaces.network import Network
 from search_spaces.supernet import Supernet
 
 COLLAPSED = (
     0.5  # of a derived architecture's choices that could skip: so many skips say that a search has failed
 )
+HOLLOW = 0.75  # of those that could take something without weights
+TRY = "try mixing: dirichlet, partial: 4 with edges: true, a warmup, or stop_at_skips"
 UNDECIDED = 0.98  # of the largest entropy
 CALIBRATING = 8  # batches that a path's norms are fitted on before it is scored
 
@@ -35,13 +37,19 @@ def entropy(mixture: Mixture, shares: Mapping[str, Sequence[float]]) -> float:
 
 def skips(mixture: Mixture, network: Network) -> dict[str, tuple[int, int]]:
     """Count, for each shared block and for all the rest (""), the slots that skip, and those that could."""
+    return _counted(mixture, network, lambda slot: slot.skips)
+
+
+def _counted(
+    mixture: Mixture, network: Network, entries: Callable[[Slot], tuple[int, ...]]
+) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     for path, entry in taken(mixture, network).items():
-        can = mixture.slots[path].skips
+        can = entries(mixture.slots[path])
         if can:
             group = path.partition(".")[0] if path.startswith("shared[") else ""
-            skipping, able = counts.get(group, (0, 0))
-            counts[group] = skipping + (entry in can), able + 1
+            so, able = counts.get(group, (0, 0))
+            counts[group] = so + (entry in can), able + 1
     return counts
 
 
@@ -53,17 +61,14 @@ def skip_share(mixture: Mixture, network: Network) -> float:
 
 def warnings(mixture: Mixture, network: Network, scores: Mapping[str, float]) -> tuple[str, ...]:
     """Return what to say where a search has failed, as DARTS is known to: each in a sentence, with what to try."""
-    names = {f"shared[{i}]": one.name for i, one in enumerate(mixture.space.shared)}
-    bad = [
-        f"{skipping} of {able}{f' in the cell {names[group]!r}' if group in names else ''}"
-        for group, (skipping, able) in skips(mixture, network).items()
-        if able > 1 and skipping / able >= COLLAPSED
-    ]
     said = []
-    if bad:
+    if bad := _places(mixture, skips(mixture, network), COLLAPSED):
         said.append(
-            f"collapsed: the derived architecture skips {' and '.join(bad)} of its choices, so that little is left of "
-            "it; try mixing: dirichlet, partial: 4 with edges: true, stop_at_skips, or fewer epochs"
+            f"collapsed: the derived architecture skips {bad} of its choices, so that little is left of it; {TRY}"
+        )
+    elif bad := _places(mixture, _counted(mixture, network, lambda slot: slot.weightless), HOLLOW):
+        said.append(
+            f"hollow: the derived architecture learns nothing in {bad} of its choices (skips and pools); {TRY}"
         )
     if scores["entropy"] > UNDECIDED:
         said.append(
@@ -81,6 +86,16 @@ def warnings(mixture: Mixture, network: Network, scores: Mapping[str, float]) ->
             f"of the validation part, the supernet on {100 * apart['supernet']:.1f} %: how it scores says nothing of it"
         )
     return tuple(said)
+
+
+def _places(mixture: Mixture, counts: Mapping[str, tuple[int, int]], share: float) -> str:
+    """Say where so large a share, or a larger one, is met; nothing where it is nowhere."""
+    names = {f"shared[{i}]": one.name for i, one in enumerate(mixture.space.shared)}
+    return " and ".join(
+        f"{so} of {able}{f' in the cell {names[group]!r}' if group in names else ''}"
+        for group, (so, able) in counts.items()
+        if able > 1 and so / able >= share
+    )
 
 
 @contextmanager

@@ -453,6 +453,8 @@ def test_collapse_into_skips_is_warned_of_and_named() -> None:
     mixture, fine = opened(tiny(3)), {"entropy": 0.5}
     (said,) = warnings(mixture, derive(mixture, one_option(1)), fine)
     assert "skips 6 of 6 in the cell 'cell'" in said
+    (said,) = warnings(mixture, derive(mixture, one_option(4)), fine)  # average pools
+    assert "learns nothing in 6 of 6 in the cell 'cell'" in said
     assert warnings(mixture, derive(mixture, one_option(3)), fine) == ()
 
 
