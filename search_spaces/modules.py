@@ -55,12 +55,12 @@ class BuiltNetwork(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         steps = []
-        for node, released in zip(graph.nodes, _released(graph), strict=True):
+        for node, gone in zip(graph.nodes, released(graph), strict=True):
             parent, leaf = home(self, node)
             parent.add_module(leaf, layer_module(node.layer, tuple(map(graph.shape, node.sources))))
             # Looked up by name at each run, so that a module put in another's place takes effect.
             children = cast("dict[str, nn.Module]", parent._modules)
-            steps.append((children, leaf, node.sources, released))
+            steps.append((children, leaf, node.sources, gone))
         self.steps = tuple(steps)
         self.output = graph.output
 
@@ -103,7 +103,7 @@ def check_room(graph: Graph) -> None:
         )
 
 
-def _released(graph: Graph) -> list[tuple[int, ...]]:
+def released(graph: Graph) -> list[tuple[int, ...]]:
     """Return, for each node, the values that nobody reads after it."""
     first = len(graph.inputs)
     last = {first + i: i for i in range(len(graph.nodes))}  # what nobody reads goes at once
