@@ -1,0 +1,179 @@
+"""What jobs on shared weights need to know, as data: which members a step trains, and how one is scored.
+
+A sampler says which members' gradients a step adds up. A new one is a registered `Sampler`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from scaling.constraints import Limit, broken, parse_limit
+from scaling.providers import ANALYTIC
+from search_spaces.automaton import draw, option_counts
+from search_spaces.block import Whole
+from search_spaces.choice import Decisions
+from search_spaces.data import Data, register
+from search_spaces.errors import Unbuildable
+from search_spaces.extremes import extreme
+from search_spaces.making import from_decisions, resolve
+from search_spaces.moves import keeps_conditions, sample
+from search_spaces.network import Network
+
+from .proposal import Settings
+
+TRIES = 100  # draws of a member that keeps the limits, before the nearest one is taken
+DEALS = 32  # of all members of a fair step, before each is drawn alone
+Paths = tuple[Network, ...]
+Few = Annotated[int, Field(ge=1, le=64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Where members are drawn from: a space, and the limits that they are to keep where that can be."""
+
+    network: Network
+    limits: tuple[Limit, ...] = ()
+
+    def one(self, rng: random.Random, *, by: Literal["decision", "member"] = "decision") -> Network:
+        """Return a member within the limits, or of 100 draws the one that is nearest."""
+        return self.nearest(sample(self.network, rng, by=by) for _ in range(TRIES))
+
+    def nearest(self, members: Iterator[Network]) -> Network:
+        """Return the first member within the limits, or else the one that breaks them least."""
+        best: tuple[float, Network] | None = None
+        for member in members:
+            excess = self.excess(member)
+            if best is None or excess < best[0]:
+                best = excess, member
+            if not excess:
+                break
+        assert best is not None, "at least one is drawn"
+        return best[1]
+
+    def excess(self, member: Network) -> float:
+        """Return by how much a member breaks the limits: 0 where it keeps them all."""
+        try:
+            ANALYTIC.of(member)
+            return sum(abs(one.excess) for one in broken(member, self.limits, providers=(ANALYTIC,)))
+        except Unbuildable:
+            return float("inf")
+
+
+class Sampler(Data):
+    """Which members the gradients of one step are of."""
+
+    __slots__ = ()
+    tagged: ClassVar[bool] = True
+    open: ClassVar[bool] = True
+    distils: ClassVar[bool] = False  # whether members after the first learn from its outputs
+
+    def paths(self, space: Space, rng: random.Random) -> Paths:
+        """Return a step's members, in the order in which they run."""
+        raise NotImplementedError
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uniform(Sampler):
+    """Members drawn at random, one a step (Guo et al. 2020, "Single path one-shot"): each decision uniform, or each
+    member.
+    """
+
+    paths_a_step: Few = 1
+    by: Literal["decision", "member"] = "decision"
+
+    def paths(self, space: Space, rng: random.Random) -> Paths:
+        return tuple(space.one(rng, by=self.by) for _ in range(self.paths_a_step))
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fair(Sampler):
+    """Every option of every choice equally often, within each step (Chu et al. 2021, "FairNAS", strict fairness).
+
+    A step has as many members as the largest choice has options, or as many as said. Each choice deals its options
+    from a shuffled pack: with n options among n members each comes up once; where n does not divide the members, no
+    option comes up more than once more than another. A deal that breaks conditions or limits is dealt again; after 32
+    of them the members are drawn one by one.
+    """
+
+    paths_a_step: Annotated[int, Field(ge=0, le=64)] = 0  # 0: as many as the largest choice has options
+
+    def paths(self, space: Space, rng: random.Random) -> Paths:
+        options = option_counts(space.network)
+        members = self.paths_a_step or max(options.values(), default=1)
+        for _ in range(DEALS):
+            dealt = _dealt(space.network, options, members, rng)
+            if all(keeps_conditions(space.network, one) and not space.excess(one) for one in dealt):
+                return dealt
+        return tuple(space.one(rng) for _ in range(members))
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandwich(Sampler):
+    """The largest member, the smallest, and some at random between (Yu & Huang 2019, the sandwich rule).
+
+    With `distil`, all but the largest learn from its outputs in place of the labels (in-place distillation). Where
+    there are limits, the largest and smallest are those of 16 random members within them, by MACs.
+    """
+
+    between: Annotated[int, Field(ge=0, le=62)] = 2
+    distil: bool = True
+
+    def paths(self, space: Space, rng: random.Random) -> Paths:
+        between = tuple(space.one(rng) for _ in range(self.between))
+        if space.limits:
+            drawn = sorted((space.one(rng) for _ in range(OF)), key=macs)
+            return drawn[-1], *between, drawn[0]
+        return (
+            extreme(space.network, "largest", rng), *between, extreme(space.network, "smallest", rng)
+        )  # fmt: skip
+
+
+OF = 16  # random members among which a sandwich within limits finds its largest and smallest
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedTraining(Settings):
+    """How a supernet of sliced weights is trained, beside the recipe; `limits` on what is known by formula."""
+
+    sampler: Sampler = Sandwich()
+    limits: tuple[str, ...] = ()
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inherited(Settings):
+    """How a member is scored on a supernet's weights: its batch norms are measured on so many training batches."""
+
+    batches: Whole = 8
+
+
+def space_for(network: Network, settings: SharedTraining) -> Space:
+    """Return where a supernet's members are drawn from; limits on what only measuring tells are left out."""
+    limits = (parse_limit(text) for text in settings.limits)
+    return Space(network, tuple(limit for limit in limits if limit.metric in ANALYTIC.metrics))
+
+
+def macs(member: Network) -> float:
+    """Return a member's multiply-adds."""
+    return ANALYTIC.of(member)["macs"]
+
+
+def _dealt(space: Network, options: Mapping[str, int], members: int, rng: random.Random) -> Paths:
+    packs: dict[str, list[int]] = {}
+
+    def choose(path: str, offered: tuple[object, ...]) -> int:
+        pack = packs.setdefault(path, [])
+        if not pack:
+            pack += rng.sample(range(len(offered)), len(offered))
+        return pack.pop()
+
+    return tuple(resolve(space, choose) for _ in range(members))
