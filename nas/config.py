@@ -26,11 +26,16 @@ from .data import DataSpec
 from .latency import Latency
 from .plan import Tested
 from .recipe import Recipe
+from .sharing import Sampler
 from .strategies import Evolution, StrategyConfig
 
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
 DEFAULT_STRATEGY = "evolution"
+NESTED: dict[str, type] = {
+    "search": StrategyConfig,
+    "sampler": Sampler,
+}  # fields of a strategy that take classes
 MAY_CHANGE = ("trials", "minutes", "execution")  # on resume: they change how much, not what is asked
 
 
@@ -133,7 +138,7 @@ def config_from_data(data: Mapping[str, object]) -> StudyConfig:
         plain["strategy"] = {"type": plain["strategy"]}
     if isinstance(plain.get("strategy"), dict):
         given = {"type": DEFAULT_STRATEGY, **cast("dict[str, object]", plain["strategy"])}
-        plain["strategy"] = _with_class_name(given, StrategyConfig, "strategy")
+        plain["strategy"] = _with_class_names(given, StrategyConfig, "strategy")
     if isinstance(plain.get("data"), str):
         plain["data"] = {"source": plain["data"]}
     return from_data(StudyConfig, plain)
@@ -171,12 +176,25 @@ def _override(data: dict[str, object], text: str) -> None:
     at = data
     for parent in parents:
         inner = at.setdefault(parent, {})
-        if isinstance(inner, str) and parent in ("strategy", "data"):
-            inner = at[parent] = {"type" if parent == "strategy" else "source": inner}
+        if isinstance(inner, str) and parent in ("strategy", "data", *NESTED):
+            inner = at[parent] = {"source" if parent == "data" else "type": inner}
         if not isinstance(inner, dict):
             raise BadInput(f"{text}: {parent} holds {inner!r}, expected a mapping to set {last} in")
         at = inner
     at[last] = parse(value, source=path) if value.strip() else None
+
+
+def _with_class_names(given: dict[str, object], base: type, where: str) -> dict[str, object]:
+    """Let `evolution` stand for the class Evolution, in what lies below as well: a name alone, or with settings."""
+    named = _with_class_name(given, base, where)
+    for name, of in NESTED.items():
+        if name in named:
+            inner = named[name]
+            inner = {"type": inner} if isinstance(inner, str) else inner
+            named[name] = (
+                _with_class_names(inner, of, f"{where}.{name}") if isinstance(inner, dict) else inner
+            )
+    return named
 
 
 def _with_class_name(given: dict[str, object], base: type, where: str) -> dict[str, object]:

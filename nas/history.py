@@ -5,6 +5,7 @@ Driver, `nas status` and `nas compare` all see a study through this. Loads neith
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from .journal import Event
 from .measured import Measurement, measured_from
 from .proposal import Identity, Kind, Outcome, Status, weights_from
 
+INHERITED = re.compile(
+    "^inherited_"
+)  # in the names of scores that are a supernet's, never an architecture's own
 BUILDABLE = "buildable"  # a rejection's metric: 0 of 1, for layers that do not fit the input
 MEASURED = "measured"  # likewise, for those that were left out because enough others had been measured
 
@@ -132,6 +136,13 @@ def history_of(events: Iterable[Event]) -> History:
     for event in events:
         history.apply(event)
     return history
+
+
+def as_judged(trial: Trial) -> dict[str, float]:
+    """Return a trial's metrics as objectives read them: in a search on inherited weights, their scores stand in."""
+    if trial.kind is not Kind.INHERIT:
+        return trial.metrics
+    return {INHERITED.sub("validation_", name): value for name, value in trial.metrics.items()}
 
 
 def ask_payload(trial: Trial, ledger: Mapping[str, Json]) -> dict[str, Json]:

@@ -268,6 +268,8 @@ def _table_of(table: str) -> dict[str, Json]:
 def _check_metrics(plan: Plan, config: StudyConfig, data: Mapping[str, Json]) -> None:
     """Refuse an objective that no trial would have, and a limit that nothing would be held against."""
     scores = plan.providers[0].metrics if config.table else SCORES[cast(str, data["task"])]
+    if config.strategy.inherits:  # whose evaluations know no training of their own
+        scores = tuple(name for name in scores if name.startswith("validation_"))
     known = tuple(dict.fromkeys((*scores, *provided(plan.providers))))
     for objective in plan.objectives:
         if objective.metric not in known:

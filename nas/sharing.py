@@ -6,7 +6,7 @@ A sampler says which members' gradients a step adds up. A new one is a registere
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -14,18 +14,18 @@ from pydantic import Field
 
 from scaling.constraints import Limit, broken, parse_limit
 from scaling.providers import ANALYTIC
-from search_spaces.automaton import draw, option_counts
+from search_spaces.automaton import option_counts
 from search_spaces.block import Whole
-from search_spaces.choice import Decisions
 from search_spaces.data import Data, register
 from search_spaces.errors import Unbuildable
 from search_spaces.extremes import extreme
-from search_spaces.making import from_decisions, resolve
+from search_spaces.making import resolve
 from search_spaces.moves import keeps_conditions, sample
 from search_spaces.network import Network
 
 from .proposal import Settings
 
+OF = 16  # random members, where the largest or smallest of the space breaks the limits
 TRIES = 100  # draws of a member that keeps the limits, before the nearest one is taken
 DEALS = 32  # of all members of a fair step, before each is drawn alone
 Paths = tuple[Network, ...]
@@ -70,7 +70,11 @@ class Sampler(Data):
     __slots__ = ()
     tagged: ClassVar[bool] = True
     open: ClassVar[bool] = True
-    distils: ClassVar[bool] = False  # whether members after the first learn from its outputs
+
+    @property
+    def distils(self) -> bool:
+        """Whether members after the first learn from its outputs."""
+        return False
 
     def paths(self, space: Space, rng: random.Random) -> Paths:
         """Return a step's members, in the order in which they run."""
@@ -120,23 +124,19 @@ class Sandwich(Sampler):
     """The largest member, the smallest, and some at random between (Yu & Huang 2019, the sandwich rule).
 
     With `distil`, all but the largest learn from its outputs in place of the labels (in-place distillation). Where
-    there are limits, the largest and smallest are those of 16 random members within them, by MACs.
+    an extreme breaks the limits, it is that of 16 random members by MACs.
     """
 
     between: Annotated[int, Field(ge=0, le=62)] = 2
     distil: bool = True
 
+    @property
+    def distils(self) -> bool:
+        return self.distil
+
     def paths(self, space: Space, rng: random.Random) -> Paths:
-        between = tuple(space.one(rng) for _ in range(self.between))
-        if space.limits:
-            drawn = sorted((space.one(rng) for _ in range(OF)), key=macs)
-            return drawn[-1], *between, drawn[0]
-        return (
-            extreme(space.network, "largest", rng), *between, extreme(space.network, "smallest", rng)
-        )  # fmt: skip
-
-
-OF = 16  # random members among which a sandwich within limits finds its largest and smallest
+        large, small = _extreme(space, "largest", rng), _extreme(space, "smallest", rng)
+        return large, *(space.one(rng) for _ in range(self.between)), small
 
 
 @register
@@ -165,6 +165,13 @@ def space_for(network: Network, settings: SharedTraining) -> Space:
 def macs(member: Network) -> float:
     """Return a member's multiply-adds."""
     return ANALYTIC.of(member)["macs"]
+
+
+def _extreme(space: Space, which: Literal["largest", "smallest"], rng: random.Random) -> Network:
+    member = extreme(space.network, which, rng)
+    if not space.excess(member):
+        return member
+    return (max if which == "largest" else min)((space.one(rng) for _ in range(OF)), key=macs)
 
 
 def _dealt(space: Network, options: Mapping[str, int], members: int, rng: random.Random) -> Paths:

@@ -17,7 +17,7 @@ from search_spaces.serialise import Json, from_data, key, to_data
 
 from .admission import Admission
 from .analysis.front import costs
-from .history import History, Trial, ask_payload, carry_payload, tell_payload
+from .history import History, Trial, as_judged, ask_payload, carry_payload, tell_payload
 from .journal import Journal
 from .measured import Measuring
 from .plan import Plan
@@ -64,6 +64,9 @@ class Study:
                 admits=self._admits,
                 admits_job=self._admits_job,
                 excess=self._admission.excess if plan.limits else no_excess,
+                limits=plan.limits,
+                waits=self.history.waits_for,
+                hurries=self._time_is_up,
             )
         )
         for event in journal.events:
@@ -315,7 +318,7 @@ class Study:
     def _told(self, trial: Trial) -> Told:
         scores: tuple[float, ...] | None = None
         if trial.done:
-            scores = () if trial.kind is Kind.SUPERNET else costs(trial.metrics, self.plan.objectives)
+            scores = () if trial.kind is Kind.SUPERNET else costs(as_judged(trial), self.plan.objectives)
         weights = trial.outcome.weights if trial.outcome and trial.done else {}
         return Told(trial.number, trial.code, scores, trial.kind, weights)
 
@@ -325,16 +328,23 @@ class Study:
             return True
         if history.of(Kind.CONFIRM) or history.of(Kind.FINAL):
             return True
+        return self._time_is_up() and not self._owes_a_training()
+
+    def _time_is_up(self) -> bool:
+        history = self.history
         spent = history.spent_seconds + self._clock() - (history.began_at or self._clock())
-        return (
-            self.plan.minutes is not None and spent >= 60 * self.plan.minutes and not self._owes_a_training()
-        )
+        return self.plan.minutes is not None and spent >= 60 * self.plan.minutes
 
     def _owes_a_training(self) -> bool:
-        """Tell whether a mixture was trained and what it derives was not: its time would have been for nothing."""
-        mixtures = [t for t in self.history.of(Kind.SUPERNET) if t.done and t.outcome and t.outcome.weights]
+        """Tell whether a supernet was trained and what it leads to was not: its time would have been for nothing.
+
+        A mixture leads to what it derives; what others lead to their strategy knows, which hurries from here on.
+        """
         followed = {t.parent for t in self.history.of(Kind.TRAIN)}
-        return any(t.number not in followed for t in mixtures)
+        return any(
+            t.done and t.outcome is not None and not (t.outcome.weights and t.number in followed)
+            for t in self.history.of(Kind.SUPERNET)
+        )
 
     def _nothing_left(self) -> bool:
         return next(self._finals_due(), None) is None

@@ -122,7 +122,7 @@ class _Walk:
     def _stage(self, name: str, mark: str, stage: Stage, states: set[Recent]) -> set[Recent]:
         ends: set[Recent] = set()
         runs = list(_each(stage.blocks, mark + ".blocks"))
-        for (at, run), width, stride in product(runs, options(stage.width), options(stage.stride)):
+        for (at, run), width, stride in product(runs, options(stage.width), _strides(stage)):
             counts, items = _layers(run)
             here = states
             for i, item in enumerate(items):
@@ -149,9 +149,7 @@ class _Walk:
                 found.append(block)
         return found
 
-    def _outputs(
-        self, name: str, block: Block, state: Recent, width: int, stride: Amount
-    ) -> Iterator[Shape]:
+    def _outputs(self, name: str, block: Block, state: Recent, width: int, stride: Amount) -> Iterator[Shape]:
         """Yield the shapes that a block gives, over all taps it may read; note its layers."""
         recent = state[: block.memory()]
         for taps in product(*(self.taps.get(tap, ()) for tap in block.reads())):
@@ -239,10 +237,14 @@ def _each(node: object, path: str) -> Iterator[tuple[str, object]]:
         yield path, node
 
 
+def _strides(stage: Stage) -> tuple[Amount, ...]:
+    return options(stage.stride)
+
+
 def _layers(run: object) -> tuple[set[int], list[object]]:
     """Return how many layers a run may have, and what stands at each of as many as it may have at most."""
     if isinstance(run, Repeat):
-        counts = set(options(cast("int | Choice[int]", run.count)))
+        counts = set(options(run.count))
         return counts, [run.item] * max(counts)
     assert isinstance(run, tuple)
     return {len(run)}, list(run)
@@ -270,9 +272,7 @@ def _selection(node: object) -> Iterator[Decisions]:
         yield _towards(node, NOWHERE, 0, rng, large=False)
 
 
-def _towards(
-    node: object, wanted: str, option: int, rng: random.Random, *, large: bool = True
-) -> Decisions:
+def _towards(node: object, wanted: str, option: int, rng: random.Random, *, large: bool = True) -> Decisions:
     found = Decisions()
 
     def choose(path: str, offered: tuple[object, ...]) -> int:

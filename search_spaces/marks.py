@@ -8,12 +8,13 @@ that takes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import TypeVar, cast
 
 from .block import Block
 from .choice import LEAVES, Choice, Pick, Repeat, decisions, layout, picks
+from .data import by_class
 from .graph import Feature, Place
 from .making import rebuilt
 from .network import Network
@@ -74,16 +75,21 @@ def _with_fields(node: object, chosen: Mapping[str, int], path: str, mark: str) 
     for position, blank in blanks:
         values[position] = blank
     made = rebuilt(node, names, values)
-    return _marking(made, names, values, mark) if isinstance(made, Block) else made
+    return _marked_block(made, names, values, mark) if isinstance(made, Block) else made
 
 
-def _marking(block: Block, names: tuple[str, ...], values: list[object], mark: str) -> Block:
-    kind = _marking_class(type(block), mark)
+def _marked_block(block: Block, names: tuple[str, ...], values: list[object], mark: str) -> Block:
+    kind = _marking_class(type(block))(mark)
     return cast(Block, rebuilt(object.__new__(kind), names, values))
 
 
-@lru_cache(maxsize=65536)
-def _marking_class(kind: type[Block], mark: str) -> type[Block]:
+@by_class
+def _marking_class(kind: type) -> Callable[[str], type]:
+    """Return what makes a block's marking classes, one a mark."""
+    return cache(partial(_marking, kind))
+
+
+def _marking(kind: type[Block], mark: str) -> type:
     """Return a class that differs from a block's in the names of its layers alone.
 
     One class a mark: blocks of unlike marks are not equal, and what is remembered of one is not taken for another.

@@ -23,7 +23,7 @@ class Cut:
 
     def of(self, weight: Tensor) -> Tensor:
         """Return the part, dense in memory; its gradient is that of the whole weight, zero elsewhere."""
-        return cast(Tensor, _Cut.apply(weight, self))
+        return cast(Tensor, _Cut.apply(weight, self))  # type: ignore[no-untyped-call]
 
 
 class _Cut(torch.autograd.Function):
@@ -44,7 +44,7 @@ class _Cut(torch.autograd.Function):
         if not cut.blocks:
             whole[cut.index] = gradient
             return whole, None
-        parts = gradient.split([index[0].stop - index[0].start for index in cut.blocks])
+        parts = torch.split(gradient, [index[0].stop - index[0].start for index in cut.blocks])
         for index, part in zip(cut.blocks, parts, strict=True):
             whole[index] = part
         return whole, None

@@ -76,7 +76,9 @@ class Entangled(nn.Module):
     def __init__(self, space: Network, *, seed: Seed = 0) -> None:
         super().__init__()
         if count(space) == 1:
-            raise Unbuildable("space: got a single network, expected several members to share weights; train it alone")
+            raise Unbuildable(
+                "space: got a single network, expected several members to share weights; train it alone"
+            )
         self.space = space
         self.held = largest(space)
         _check_room(self.held)
@@ -227,7 +229,9 @@ def _check_room(held: Mapping[str, Largest]) -> None:
 @lru_cache(maxsize=65536)
 def _shapes(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[tuple[str, Shape], ...]:
     """Return the names and shapes of a layer's weights."""
-    return tuple((name, tuple(weight.shape)) for name, weight in layer_module(layer, shapes).named_parameters())
+    return tuple(
+        (name, tuple(weight.shape)) for name, weight in layer_module(layer, shapes).named_parameters()
+    )
 
 
 def _flat(layer: str, own: str) -> str:

@@ -31,20 +31,16 @@ SLACK_BYTES = 16 << 20  # beside the tensors: names, generators, the format itse
 def save(folder: Path, *, identity: str, epoch: int, state: State) -> None:
     """Write a checkpoint of the training that `identity` names, and drop all but the last two of it.
 
-    Raises StorageError; the earlier checkpoints are then still there.
+    `epoch` may count anything that only rises. Raises StorageError; the earlier checkpoints are then still there.
     """
-    buffer = io.BytesIO()
-    torch.save({"identity": identity, "epoch": epoch, "state": dict(state)}, buffer)
-    body = buffer.getbuffer()
     make_folder(folder)
-    path = folder / f"{_stem(identity)}{epoch:06d}.pt"
-    replace_file(path, b"".join((HEAD, sha256(body).hexdigest().encode(), b"\n", body)))
+    write(folder / f"{_stem(identity)}{epoch:06d}.pt", identity=identity, epoch=epoch, state=state)
     for old in _found(folder, identity)[KEPT:]:
         _remove(old)
 
 
 def resume(
-    folder: Path, *, identity: str, expected_bytes: int, restore: Callable[[State], T]
+    folder: Path, *, identity: str, expected_bytes: int, restore: Callable[[State], T], unit: str = "epoch"
 ) -> tuple[T | None, tuple[str, ...]]:
     """Return what `restore` makes of the last good checkpoint, None where there is none, and notes.
 
@@ -54,8 +50,8 @@ def resume(
     notes: list[str] = []
     for path in _found(folder, identity):
         try:
-            epoch, state = _read(path, identity, limit_bytes=expected_bytes + SLACK_BYTES)
-            return restore(state), (*notes, f"continued after epoch {epoch}")
+            epoch, state = read(path, identity=identity, expected_bytes=expected_bytes)
+            return restore(state), (*notes, f"continued after {unit} {epoch}")
         except Exception as error:  # noqa: BLE001 - a damaged or hostile file may raise anything
             notes.append(f"{path.name} was not used: {str(error)[:200]}")
             _remove(path)
@@ -77,8 +73,17 @@ def _found(folder: Path, identity: str) -> list[Path]:
     return sorted(folder.glob(f"{_stem(identity)}*.pt"), reverse=True)
 
 
-def _read(path: Path, identity: str, *, limit_bytes: int) -> tuple[int, State]:
-    data = read_bounded(path, limit_bytes)
+def write(path: Path, *, identity: str, epoch: int, state: State) -> None:
+    """Write one file of tensors whole, with the hash of its content; raises StorageError."""
+    buffer = io.BytesIO()
+    torch.save({"identity": identity, "epoch": epoch, "state": dict(state)}, buffer)
+    body = buffer.getbuffer()
+    replace_file(path, b"".join((HEAD, sha256(body).hexdigest().encode(), b"\n", body)))
+
+
+def read(path: Path, *, identity: str, expected_bytes: int) -> tuple[int, State]:
+    """Return what `write` wrote; raises anything where the file is missing, damaged, too large or of another."""
+    data = read_bounded(path, expected_bytes + SLACK_BYTES)
     body = memoryview(data)[HEAD_BYTES:]
     if data[:HEAD_BYTES] != HEAD + sha256(body).hexdigest().encode() + b"\n":
         raise BadInput("its hash is not that of its content, so it was cut short or changed")

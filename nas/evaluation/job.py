@@ -20,8 +20,11 @@ from search_spaces.serialise import to_json
 from ..data.device import DevicePart, OnDevice
 from ..gradient import Gradient
 from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Settings, Status
+from ..sharing import Inherited, SharedTraining
 from ..storage import make_folder, replace_file
+from .entangled import train_shared
 from .failures import failed
+from .inherited import score_inherited
 from .result import Job, Result
 from .supernet import train_mixture
 from .training import Training, score, train
@@ -83,6 +86,8 @@ JOBS: Mapping[Kind, Job] = {
 }
 SHARING: Mapping[tuple[Kind, type[Settings]], Job] = {  # with weights of several members, by their settings
     (Kind.SUPERNET, Gradient): train_mixture,
+    (Kind.SUPERNET, SharedTraining): train_shared,
+    (Kind.INHERIT, Inherited): score_inherited,
 }
 
 

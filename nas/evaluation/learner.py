@@ -27,6 +27,9 @@ class Progress:
     seconds: float = 0.0  # spent on them, without evaluations
     best: float | None = None  # the best validation score so far, and after which epoch it was
     best_epoch: int = 0
+    step: int = 0  # within the epoch, of a training that is checkpointed there too
+    lost: float = 0.0  # in those steps: the loss summed over examples, and their number
+    seen: int = 0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from search_spaces.layers import Axes
+
 from ..data.augment import Mixed, Targets
 from ..data.device import DevicePart
 from .failures import Diverged
 from .precision import Precision
+from .resolution import resized
 
 LARGER = 4  # times the training batch: without gradients a batch takes far less memory
 
@@ -29,6 +32,9 @@ class Scoring(Protocol):
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of a training batch."""
+
+    def distilled(self, output: Tensor, teacher: Tensor) -> Tensor:
+        """Return the mean loss of a training batch against another network's outputs."""
 
     def sums(self, output: Tensor, y: Tensor) -> Tensor:
         """Return what is summed over batches to score a part: any length, float64."""
@@ -50,6 +56,10 @@ class Classes:
         """Return the smoothed cross entropy (Szegedy et al. 2016, section 7)."""
         return F.cross_entropy(output, y, label_smoothing=self.smoothing)
 
+    def distilled(self, output: Tensor, teacher: Tensor) -> Tensor:
+        """Return the cross entropy to the teacher's probabilities (Hinton et al. 2015, temperature 1)."""
+        return F.cross_entropy(output, teacher.softmax(1))
+
     def sums(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the summed cross entropy and the number of right answers."""
         lost = F.cross_entropy(output, y, reduction="sum")
@@ -70,6 +80,10 @@ class Numbers:
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the mean squared error over examples and targets."""
         return F.mse_loss(output, y)
+
+    def distilled(self, output: Tensor, teacher: Tensor) -> Tensor:
+        """Return the mean squared difference."""
+        return F.mse_loss(output, teacher)
 
     def sums(self, output: Tensor, y: Tensor) -> Tensor:
         """Return the squared errors summed over examples, one a target."""
@@ -109,17 +123,19 @@ def evaluate(
     rule: Precision,
     batch: int,
     check_time: Callable[[], None],
+    size: Axes | None = None,
 ) -> Mapping[str, float]:
     """Return a model's scores on a part, `<name>_loss` and so on; the model is left in eval mode.
 
-    `batch` is the training batch. Raises `Diverged` where a score is not finite.
+    `batch` is the training batch, `size` what the model reads along the spatial axes, if not the data's own. Raises
+    `Diverged` where a score is not finite.
     """
     model.eval()
     sums: Tensor | None = None
     for x, y in part.in_order(LARGER * batch):
         check_time()
         with rule.computing():
-            output = model(rule.arrange(x))
+            output = model(rule.arrange(x if size is None else resized(x, size)))
         of_batch = by.sums(output.float(), y)
         sums = of_batch if sums is None else sums + of_batch
     assert sums is not None, f"the {name} part is empty"

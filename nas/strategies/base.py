@@ -14,6 +14,7 @@ from enum import Enum
 from functools import partial
 from typing import ClassVar, Protocol
 
+from scaling.constraints import Limit
 from search_spaces.automaton import count
 from search_spaces.data import Data
 from search_spaces.moves import enumerate_members, sample
@@ -91,6 +92,11 @@ class Scope:
     admits: Callable[[Candidate], bool]  # within the limits, and never evaluated before
     excess: Callable[[Candidate], float] = no_excess
     admits_job: Callable[[Request], bool] = lambda _: True  # the same of a job with a candidate
+    limits: tuple[Limit, ...] = ()
+    waits: Callable[[Kind], bool] = lambda _: False  # whether jobs of a kind are in flight
+    hurries: Callable[[], bool] = lambda: (
+        False
+    )  # whether the study's time is up: what is owed is asked, no more
 
     def rng(self, number: int) -> random.Random:
         """Return the generator for proposal `number`, the same however the study got there."""
@@ -137,6 +143,7 @@ class StrategyConfig(Data):
     tagged: ClassVar[bool] = True
     open: ClassVar[bool] = True
     shares_weights: ClassVar[bool] = False  # whether it asks for supernets
+    inherits: ClassVar[bool] = False  # whether it searches by scores of inherited weights
 
     def check_space(self, space: Space) -> None:
         """Raise `BadInput` where this strategy cannot search such a space; the study is then never begun."""

@@ -1,0 +1,256 @@
+"""The training of a supernet of sliced weights, by sampled members.
+
+A step adds up the gradients of a few members, one after the other, so that memory holds one at a time. On the CPU,
+equal seeds give equal weights bit for bit, killed in between or not: checkpoints hold the place in the epoch, the
+order of an epoch and its members follow from (seed, epoch, step).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Generator, Tensor
+
+from scaling.saved import saved_bytes, step_bytes
+from search_spaces.block import fixed
+from search_spaces.errors import StorageError, Unbuildable
+from search_spaces.extremes import extreme
+from search_spaces.modules import available_bytes
+from search_spaces.network import Network, lower
+from search_spaces.supernet_entangled import Entangled
+
+from ..data.augment import Targets, augmented
+from ..proposal import Proposal
+from ..recipe import Recipe
+from ..sharing import Paths, SharedTraining, Space, space_for
+from . import checkpoint
+from .failures import TrialFailure
+from .learner import Learner, Progress, seeded, state_of, stream_seed
+from .optimiser import Optimiser, learning_rate
+from .precision import Precision, precision
+from .resolution import resized, size_of
+from .result import Result
+from .scoring import Scoring, finite, scoring, training_loss
+from .supernet_file import keep_supernet
+from .workspace import Workspace
+
+LOOKED_AT = 8  # members whose memory is worked out before the training begins, beside the largest
+COPIES = 4  # of the weights that a checkpoint holds at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shared:
+    """The training of a supernet: what is asked, where members are drawn from, and where it runs."""
+
+    proposal: Proposal
+    workspace: Workspace
+    settings: SharedTraining
+    space: Space
+
+    @property
+    def identity(self) -> str:
+        """What makes a checkpoint this training's."""
+        of, device = self.proposal.identity, torch.device(self.workspace.device).type
+        return (
+            f"supernet of {of.key} by recipe {of.recipe} and {of.job} for {of.epochs} epochs with seed {of.seed} "
+            f"on {len(self.workspace.data.train)} examples on {device}"
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        """Its recipe, nothing in it searched."""
+        return self.proposal.candidate.recipe
+
+    @property
+    def rule(self) -> Precision:
+        """How its device computes."""
+        return precision(self.workspace.device)
+
+    @property
+    def by(self) -> Scoring:
+        """Its loss."""
+        return scoring(self.workspace.data.train, smoothing=fixed(self.recipe.label_smoothing))
+
+    @property
+    def steps(self) -> int:
+        """The number of batches in an epoch."""
+        return self.workspace.data.train.steps(fixed(self.recipe.batch))
+
+
+def train_shared(proposal: Proposal, workspace: Workspace) -> Result:
+    """Train a space's supernet by sampled members and leave its weights in the folder.
+
+    Metrics: supernet_train_loss, the mean over members and batches of the last epoch; supernet_seconds; epochs;
+    step_bytes, the memory of a step by formula. Raises `Unbuildable` where members cannot share or the device cannot
+    hold a step.
+    """
+    settings = cast(SharedTraining, proposal.settings)
+    space = space_for(proposal.candidate.network, settings)
+    shared = Shared(proposal=proposal, workspace=workspace, settings=settings, space=space)
+    try:
+        with seeded(proposal.seed, shared.rule.device):
+            learner = _fresh(shared)
+            needed = _check_room(shared, learner)
+            learner, notes = _begun(shared, learner)
+            metrics, more = _epochs(shared, learner)
+    except TrialFailure:  # such a trial is not tried again
+        checkpoint.clear(workspace.folder, identity=shared.identity)
+        raise
+    keep_supernet(workspace.folder, learner.model, epochs=proposal.epochs)
+    checkpoint.clear(workspace.folder, identity=shared.identity)
+    spent = {"supernet_seconds": learner.progress.seconds, "epochs": float(learner.progress.epoch)}
+    return Result(metrics={**metrics, **spent, "step_bytes": float(needed)}, notes=notes + more)
+
+
+def _fresh(shared: Shared) -> Learner:
+    """Return a learner before its first step; its weights follow from the proposal's seed."""
+    seed, rule = shared.proposal.seed, shared.rule
+    weights = Generator().manual_seed(stream_seed(seed, "weights"))
+    model = rule.place(Entangled(shared.space.network, seed=weights))
+    return Learner(
+        model=model,
+        optimiser=Optimiser(model, shared.recipe),
+        batches=Generator(rule.device).manual_seed(stream_seed(seed, "batches")),
+        progress=Progress(),
+    )
+
+
+def _check_room(shared: Shared, learner: Learner) -> int:
+    """Return the bytes of the largest step that was looked for; `Unbuildable` where the device cannot hold them.
+
+    By formula, over the largest member and the members of the first steps; the supernet itself is there already.
+    """
+    rng, batch = random.Random(f"{shared.proposal.seed} memory"), fixed(shared.recipe.batch)
+    members = [extreme(shared.space.network, "largest", rng)]
+    members += [member for step in range(LOOKED_AT) for member in _members(shared, 0, step)]
+    saved = max(map(partial(_saved, batch=batch), members))
+    weights = sum(weight.numel() for weight in learner.model.parameters())
+    needed = step_bytes(weights=weights, saved=saved, optimiser=fixed(shared.recipe.optimiser))
+    held, room = step_bytes(weights=weights, saved=0, optimiser="sgd") // 3 * 2, _room(shared.rule.device)
+    if needed - held > room:
+        raise Unbuildable(
+            f"supernet: got a step of {needed / 2**30:,.2f} GiB for batches of {batch}, expected at most the "
+            f"{(room + held) / 2**30:,.2f} GiB that {shared.rule.device} has; lower recipe.batch, or the largest widths"
+        )
+    return needed
+
+
+def _saved(member: Network, *, batch: int) -> int:
+    try:
+        return saved_bytes(lower(member), batch)
+    except Unbuildable:  # no step trains it
+        return 0
+
+
+def _room(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+
+
+def _begun(shared: Shared, learner: Learner) -> tuple[Learner, tuple[str, ...]]:
+    """Return a learner that goes on after the last good checkpoint, or the fresh one, with remarks."""
+    weights = sum(weight.numel() for weight in learner.model.parameters())
+    resumed, notes = checkpoint.resume(
+        shared.workspace.folder,
+        identity=shared.identity,
+        expected_bytes=4 * COPIES * weights,
+        restore=partial(_restored, shared),
+        unit="step",
+    )
+    return resumed or learner, notes
+
+
+def _restored(shared: Shared, state: checkpoint.State) -> Learner:
+    """Return the learner whose state this is; raises whatever torch does where it is not of this training."""
+    learner = _fresh(shared)
+    progress = Progress(**cast("dict[str, float]", state["progress"]))  # type: ignore[arg-type]  # checked below
+    if not (0 <= progress.epoch < shared.proposal.epochs and 0 <= progress.step < shared.steps):
+        raise ValueError(f"it says {progress.epoch} epochs and {progress.step} steps are done")
+    learner.progress = progress
+    learner.model.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
+    learner.optimiser.restore(cast("list[list[Tensor]]", state["optimiser"]))
+    generators = cast("Mapping[str, Tensor]", state["generators"])
+    learner.batches.set_state(generators["batches"])
+    torch.set_rng_state(generators["cpu"])
+    if shared.rule.device.type == "cuda":
+        torch.cuda.set_rng_state(generators["cuda"], shared.rule.device)
+    return learner
+
+
+def _epochs(shared: Shared, learner: Learner) -> tuple[Mapping[str, float], tuple[str, ...]]:
+    """Train to the last epoch, with reports and checkpoints; return the last metrics, and remarks."""
+    metrics: Mapping[str, float] = {}
+    notes: tuple[str, ...] = ()
+    while learner.progress.epoch < shared.proposal.epochs:
+        notes += _epoch(shared, learner)
+        progress = learner.progress
+        metrics = finite({"supernet_train_loss": progress.lost / progress.seen})
+        progress.epoch, progress.step, progress.lost, progress.seen = progress.epoch + 1, 0, 0.0, 0
+        shared.workspace.report(progress.epoch, metrics)
+    return metrics, notes
+
+
+def _epoch(shared: Shared, learner: Learner) -> tuple[str, ...]:
+    """Take the steps that are left of an epoch, with checkpoints as far apart as stated; return remarks."""
+    workspace, progress = shared.workspace, learner.progress
+    order = Generator().manual_seed(stream_seed(shared.proposal.seed, f"order {progress.epoch}"))
+    part, batch = workspace.data.train, fixed(shared.recipe.batch)
+    indices = torch.split(torch.randperm(len(part), generator=order).to(shared.rule.device), batch)
+    augment = tuple(fixed(a) for a in shared.recipe.augment)
+    notes: tuple[str, ...] = ()
+    learner.model.train()
+    began = saved = workspace.clock()
+    while progress.step < shared.steps:
+        workspace.check_time()
+        x, y = augmented(*part.pick(indices[progress.step]), augment, generator=learner.batches)
+        progress.lost += _step(shared, learner, x, y) * len(x)
+        progress.seen += len(x)
+        progress.step += 1
+        now = workspace.clock()
+        if now >= saved + workspace.checkpoint_seconds and progress.step < shared.steps:
+            progress.seconds, began = progress.seconds + now - began, now
+            notes += _checkpointed(shared, learner)
+            saved = workspace.clock()
+    progress.seconds += workspace.clock() - began
+    return notes
+
+
+def _step(shared: Shared, learner: Learner, x: Tensor, y: Targets) -> float:
+    """Add up the gradients of a step's members, take the step, and return their mean loss."""
+    progress, by, rule = learner.progress, shared.by, shared.rule
+    supernet = cast(Entangled, learner.model)
+    members = _members(shared, progress.epoch, progress.step)
+    teacher: Tensor | None = None
+    total = 0.0
+    for member in members:
+        with rule.computing():
+            output = supernet(rule.arrange(resized(x, size_of(member))), member).float()
+        loss = training_loss(output, y, by=by) if teacher is None else by.distilled(output, teacher)
+        torch.autograd.backward(loss / len(members))
+        total += finite({"supernet_train_loss": loss.item()})["supernet_train_loss"]
+        if shared.settings.sampler.distils:
+            teacher = output.detach() if teacher is None else teacher
+    position = (progress.epoch * shared.steps + progress.step + 0.5) / (shared.proposal.epochs * shared.steps)
+    learner.optimiser.step(learning_rate(shared.recipe, position))
+    return total / len(members)
+
+
+def _members(shared: Shared, epoch: int, step: int) -> Paths:
+    rng = random.Random(f"{shared.proposal.seed} members {epoch} {step}")
+    return shared.settings.sampler.paths(shared.space, rng)
+
+
+def _checkpointed(shared: Shared, learner: Learner) -> tuple[str, ...]:
+    """Write a checkpoint; a disk that refuses is remarked on, for the training itself needs none."""
+    done = learner.progress.epoch * shared.steps + learner.progress.step
+    try:
+        checkpoint.save(
+            shared.workspace.folder, identity=shared.identity, epoch=done, state=state_of(learner)
+        )
+    except StorageError as error:
+        return (f"no checkpoint after step {done}: {error}",)
+    return ()
