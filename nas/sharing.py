@@ -65,7 +65,7 @@ class Space:
 
 
 class Sampler(Data):
-    """Which members the gradients of one step are of."""
+    """Which members the gradients of one step are of; each weight moves by the mean over the members that read it."""
 
     __slots__ = ()
     tagged: ClassVar[bool] = True

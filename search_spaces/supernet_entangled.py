@@ -9,7 +9,8 @@ member is lifted out and its statistics are measured anew (`recalibrate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,6 +64,7 @@ class Path:
     member: Network
     graph: Graph
     runs: tuple[Run, ...]
+    reads: frozenset[str]  # the shared weights that it uses, in whole or in part
 
 
 class Entangled(nn.Module):
@@ -117,6 +119,17 @@ class Entangled(nn.Module):
             del self._paths[next(iter(self._paths))]
         return found
 
+    def average(self, paths: Sequence[Path]) -> None:
+        """Divide the gradients that several members left by how many of them read each weight.
+
+        A weight of one option among four is then moved as far as one that all members share.
+        """
+        readers = Counter(name for path in paths for name in path.reads)
+        for name, n in readers.items():
+            weight = self._parameters[name]
+            if n > 1 and weight is not None and weight.grad is not None:
+                weight.grad.div_(n)
+
     def train(self, mode: bool = True) -> Entangled:
         """Set the mode of all layers."""
         for module in self._layers.values():
@@ -134,7 +147,9 @@ class Entangled(nn.Module):
             module = self._module(node.layer, shapes)
             weights = self._weights(like.name, node.layer, shapes) if number in weighty else ()
             runs.append(Run(node.name, module, weights, node.sources, letting_go[number]))
-        return Path(member, graph, tuple(runs))
+        return Path(
+            member, graph, tuple(runs), frozenset(weight.shared for run in runs for weight in run.weights)
+        )
 
     def _weights(self, name: str, layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Weight, ...]:
         one = self.held.get(name)

@@ -1,6 +1,6 @@
 """The training of a supernet of sliced weights, by sampled members.
 
-A step adds up the gradients of a few members, one after the other, so that memory holds one at a time. On the CPU,
+A step takes the gradients of a few members, one after the other, so that memory holds one at a time. On the CPU,
 equal seeds give equal weights bit for bit, killed in between or not: checkpoints hold the place in the epoch, the
 order of an epoch and its members follow from (seed, epoch, step).
 """
@@ -220,7 +220,7 @@ def _epoch(shared: Shared, learner: Learner) -> tuple[str, ...]:
 
 
 def _step(shared: Shared, learner: Learner, x: Tensor, y: Targets) -> float:
-    """Add up the gradients of a step's members, take the step, and return their mean loss."""
+    """Take one step down the gradients of its members, each weight's mean over who reads it; return the mean loss."""
     progress, by, rule = learner.progress, shared.by, shared.rule
     supernet = cast(Entangled, learner.model)
     members = _members(shared, progress.epoch, progress.step)
@@ -230,10 +230,11 @@ def _step(shared: Shared, learner: Learner, x: Tensor, y: Targets) -> float:
         with rule.computing():
             output = supernet(rule.arrange(resized(x, size_of(member))), member).float()
         loss = training_loss(output, y, by=by) if teacher is None else by.distilled(output, teacher)
-        torch.autograd.backward(loss / len(members))
+        torch.autograd.backward(loss)
         total += finite({"supernet_train_loss": loss.item()})["supernet_train_loss"]
         if shared.settings.sampler.distils:
             teacher = output.detach() if teacher is None else teacher
+    supernet.average([supernet.path(member) for member in members])
     position = (progress.epoch * shared.steps + progress.step + 0.5) / (shared.proposal.epochs * shared.steps)
     learner.optimiser.step(learning_rate(shared.recipe, position))
     return total / len(members)
