@@ -25,6 +25,10 @@ METRICS = {
     "accuracy": Metric(label="Accuracy (%)", short="accuracy", unit="share"),
     "validation_accuracy": Metric(label="Validation accuracy (%)", short="validation accuracy", unit="share"),
     "test_accuracy": Metric(label="Test accuracy (%)", short="test accuracy", unit="share"),
+    "inherited_accuracy": Metric(
+        label="Accuracy with inherited weights (%)", short="accuracy with inherited weights", unit="share"
+    ),
+    "supernet_train_loss": Metric(label="Training loss of the supernet", short="supernet loss", unit="none"),
     "params": Metric(label="Parameters", short="parameters", unit="count"),
     "macs": Metric(label="MACs (multiply-adds, conv + linear)", short="MACs", unit="count"),
     "activations": Metric(label="Activations (elements)", short="activations", unit="count"),

@@ -14,6 +14,7 @@ from scaling.providers import LATENCY
 from search_spaces.choice import options
 from search_spaces.serialise import to_data
 
+from ..agreement import agreement
 from ..analysis.metrics import metric, shown
 from ..analysis.spread import means
 from ..driver import Ending
@@ -26,6 +27,7 @@ from ..study import Study
 from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_spent
+from .inherited import inherited_lines
 from .show import Json, duration, facts, many, short_path
 
 BEST, SPEC, WEIGHTS = "best", "spec.json", "weights.safetensors"  # as the final training names them
@@ -211,6 +213,7 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
         yield "recipe", ", ".join(f"{name} {value}" for name, value in found.recipe.items())
     trials = study.history.of(Kind.TRAIN)
     failed = sum(t.outcome is not None and not t.done for t in trials)
+    yield from inherited_lines(agreement(study.history, study.plan))
     yield "trials", f"{len(trials):,}" + (f", {failed} failed" if failed else "")
     if study.plan.limits:
         n = study.history.rejected

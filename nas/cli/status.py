@@ -13,6 +13,7 @@ from rich.text import Text
 
 from scaling.constraints import in_units
 
+from ..agreement import agreement
 from ..analysis.metrics import metric, shown
 from ..analysis.spread import means
 from ..history import BUILDABLE, MEASURED, History, Rejection, Trial
@@ -22,6 +23,7 @@ from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_left, seconds_spent
 from .finding import best_files
+from .inherited import inherited, inherited_lines
 from .options import RESULTS, AsJson, Results
 from .record import Record, network_of, read_record
 from .show import QUIET, Json, duration, emit, facts, many, say, short_path, table
@@ -67,6 +69,7 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "hypervolume_share": None if covered is None else covered.share,
         "reference": None if covered is None else covered.reference,
         "best": None if best is None else _point(best),
+        "inherited": inherited(agreement(record.history, record.plan)),
         "rejections": [_rejection(*group) for group in by_limit(record.history)],
         "failures": failures(record),
         "seconds_spent": round(_spent(record, now), 1),
@@ -200,6 +203,7 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
         yield "limits", ", ".join(map(str, record.plan.limits))
     if record.history.rejected:
         yield "turned away", "\n".join(_turned_away(record))
+    yield from inherited_lines(agreement(record.history, record.plan))
     left = _left(record, now)
     yield "time", duration(_spent(record, now)) + (f", about {duration(left)} left" if left else "")
     axes = axes_of(record.plan)

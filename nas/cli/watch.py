@@ -207,6 +207,8 @@ def _style(trial: Trial) -> str:
 def _score(study: Study, trial: Trial) -> tuple[str, float] | None:
     """Return the metric a trial is judged by: a final training by the test part, others by the objective."""
     first = study.plan.objectives[0].metric
+    if trial.kind is Kind.INHERIT:  # by the name that says whose score it is
+        first = first.replace("validation_", "inherited_")
     names = [name for name in trial.metrics if name.startswith("test_")] if trial.kind is Kind.FINAL else []
     wanted = next((name for name in (first.replace("validation", "test"), *names) if name in names), first)
     return (wanted, trial.metrics[wanted]) if wanted in trial.metrics else None

@@ -10,5 +10,5 @@ from .random_search import Random
 
 __all__ = [
     "Answer", "Bayesian", "Darts", "Evolution", "LocalSearch", "OneShot", "Random", "Request", "Scope",
-    "Strategy",    "StrategyConfig", "Told", "Wait", "no_excess",
+    "Strategy", "StrategyConfig", "Told", "Wait", "no_excess",
 ]  # fmt: skip

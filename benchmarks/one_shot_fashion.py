@@ -1,0 +1,245 @@
+"""Search a space on Fashion-MNIST with shared weights, beside regularised evolution given the same wall-clock time.
+
+First the search on shared weights, then evolution for as many seconds as that took, each on one core. The winner of
+each, named by its own training in the search, is then trained anew, alike, with fresh seeds, and the test part is read
+once by each of those trainings. Started again it goes on where it was: searches resume, finished trainings stay.
+
+    python benchmarks/one_shot_fashion.py --data FOLDER [--space mobile] [--strategy one_shot] [--minutes 30]
+    python benchmarks/one_shot_fashion.py --data FOLDER --space mixed --strategy darts
+    python benchmarks/one_shot_fashion.py --data FOLDER --quick
+
+Images are padded to 32x32 for `mobile`, whose networks then halve the map three times instead of twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import cast
+
+import torch
+from fashion_mixed import row, winner_of
+from machine import machine
+
+from nas.agreement import agreement
+from nas.config import StudyConfig, read_config
+from nas.data import DataSpec
+from nas.driver import StopSign, drive
+from nas.execution.base import Ended
+from nas.launch import create, describe_data, executor_for, reopen
+from nas.proposal import Kind, Proposal, Status
+from nas.recipe import Candidate
+from nas.sharing import SharedTraining, Uniform, space_for
+from nas.storage import replace_file
+from nas.study import Study
+from search_spaces import Network
+from search_spaces.serialise import Json, to_data
+
+HERE = Path(__file__).parent
+PADDED = "fashion_padded:padded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is searched how: the limit, and a strategy's share of the minutes that its supernet gets."""
+
+    limit: str
+    epochs: int  # of a trial
+    share: float = 0.5
+
+
+SPACES = {"mobile": Setting(limit="macs <= 40M", epochs=2), "mixed": Setting(limit="macs <= 5M", epochs=4)}
+BASE = """
+recipe: {augment: [{type: Flip}, {type: Crop, padding: 2}]}
+trials: 100000
+confirm: {top: 0}
+final: {epochs: 1}
+execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 36000}
+"""
+EVOLUTION = "{type: evolution, population: 8, contestants: 3}"
+
+
+def main() -> None:
+    given = arguments()
+    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # workers too import the padded data
+    given.results.mkdir(parents=True, exist_ok=True)
+    shared = searched(given, given.strategy, lambda: strategy(given), minutes=given.minutes)
+    seconds = spent(shared)
+    evolution = searched(given, "evolution", lambda: EVOLUTION, minutes=seconds / 60)
+    found = {given.strategy: shared, "evolution": evolution}
+    models = {f"winner of {name}": winner_of(study).network for name, study in found.items()}
+    rows = [row(name, network, scores) for name, network, scores in retrained(models, given)]
+    write(rows, found, given)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="the folder with the four IDX files")
+    parser.add_argument("--space", choices=SPACES, default="mobile")
+    parser.add_argument("--strategy", default="one_shot", help="one_shot, darts, or settings {type: ...}")
+    parser.add_argument("--minutes", type=float, default=30, help="of each search, about")
+    parser.add_argument("--limit", type=int, default=6_000, help="train images of a search")
+    parser.add_argument(
+        "--train-limit", type=int, default=None, help="images of the last trainings; all by default"
+    )
+    parser.add_argument("--epochs", type=int, default=2, help="of the last trainings")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--quick", action="store_true", help="half a minute a search, few images: a run-through"
+    )
+    parser.add_argument("--results", type=Path, default=HERE.parent / "results" / "fashion-shared")
+    parser.add_argument("--out", type=Path, default=None)
+    given = parser.parse_args()
+    if given.quick:
+        given.minutes, given.limit, given.train_limit, given.epochs, given.seeds = 0.5, 200, 200, 1, 2
+    return given
+
+
+def searched(given: argparse.Namespace, name: str, said: Callable[[], str], *, minutes: float) -> Study:
+    """Return a finished search: a new one, or the one of that name gone on with."""
+    folder = given.results / run_name(given, name)
+    if folder.exists():
+        study, config = reopen(folder)
+    else:
+        config = config_of(given, [f"strategy={said()}", f"minutes={minutes}", f"seed={given.seed}"])
+        study, folder = create(config, name=folder.name, results=given.results)
+    drive(study, executor_for(config, folder, study.journal.header), watch=shown, stop=StopSign())
+    study.journal.close()
+    return study
+
+
+def run_name(given: argparse.Namespace, name: str) -> str:
+    kind = name if name.isidentifier() else "shared"
+    return f"{given.space}-{kind.replace('_', '-')}-{given.seed}"
+
+
+def config_of(given: argparse.Namespace, overrides: list[str], *, whole: bool = False) -> StudyConfig:
+    setting, limit = SPACES[given.space], given.train_limit if whole else given.limit
+    held = 0.02 if not given.quick else 0.005
+    spec = (
+        DataSpec(source=PADDED, path=str(given.data.resolve()), limit=limit, validation=held)
+        if given.space == "mobile"
+        else DataSpec(source="fashion_mnist", path=str(given.data), limit=limit, validation=held)
+    )
+    base = [
+        f"space={given.space}", f"data={json.dumps(to_data(spec))}", f"epochs={setting.epochs}",
+        f"limits={json.dumps([setting.limit])}",
+    ]  # fmt: skip
+    return read_config(BASE, [*base, *overrides], source="one_shot_fashion")
+
+
+def strategy(given: argparse.Namespace) -> str:
+    """Return the settings of a strategy on shared weights, its supernet's epochs by a timed probe."""
+    if given.strategy != "one_shot":
+        return str(given.strategy)
+    share = SPACES[given.space].share
+    epochs = max(1, int(60 * given.minutes * share / epoch_seconds(given)))
+    few = "6, best: 1, others: 1, calibration: 2" if given.quick else "40, best: 2, others: 2"
+    return (
+        f"{{type: one_shot, epochs: {epochs}, sampler: uniform, evaluations: {few}, "
+        "search: {type: evolution, population: 12, contestants: 4}}"
+    )
+
+
+def epoch_seconds(given: argparse.Namespace) -> float:
+    """Return the time of one epoch of the supernet: that of a few steps, each on another member."""
+    torch.set_num_threads(1)
+    config, shape = config_of(given, []), ((1, 32, 32) if given.space == "mobile" else (1, 28, 28))
+    network = preset(given.space, shape, classes=10)
+    space, net, rng = space_for(network, SharedTraining(limits=config.limits)), Entangled(network), Random(0)
+    batch, times = fixed(config.recipe.batch), []
+    for _ in range(5):
+        began = time.monotonic()
+        [member] = Uniform().paths(space, rng)
+        net(torch.randn(batch, *shape), member).square().mean().backward()
+        times.append(time.monotonic() - began)
+    return statistics.fmean(times[1:]) * given.limit / batch  # the first one warms up
+
+
+def shown(happened: str, trial: object) -> None:
+    print(happened, getattr(trial, "kind", ""), getattr(trial, "number", ""), flush=True)
+
+
+def spent(study: Study) -> float:
+    """Return the wall-clock seconds until the winner was known: from the first question to the last training told."""
+    searching = [t for t in study.history.trials.values() if t.kind is not Kind.FINAL]
+    return sum(t.outcome.seconds for t in searching if t.outcome is not None)
+
+
+def retrained(
+    models: dict[str, Network], given: argparse.Namespace
+) -> Iterator[tuple[str, Network, list[float]]]:
+    """Train every model with every seed on train and validation, reading the test part once each; keep each score."""
+    kept = given.results / f"{given.space}-retrained-{given.seed}.json"
+    scores: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    whole = config_of(given, [], whole=True)
+    todo = [(name, net, seed) for seed in range(100, 100 + given.seeds) for name, net in models.items()]
+    if any(label(net, seed) not in scores for _, net, seed in todo):
+        folder = given.results / f"{given.space}-retrained-{given.seed}"
+        folder.mkdir(exist_ok=True)
+        executor = executor_for(whole, folder, {"data": describe_data(whole)})
+        for number, (_, net, seed) in enumerate(todo):
+            if label(net, seed) in scores:
+                continue
+            candidate = Candidate(network=net, recipe=whole.recipe)
+            asked = Proposal(
+                number=number, kind=Kind.FINAL, candidate=candidate, epochs=given.epochs, seed=seed
+            )
+            executor.submit(asked, 0)
+            while label(net, seed) not in scores:
+                for happened in executor.wait(1.0):
+                    if isinstance(happened, Ended):
+                        assert happened.outcome.status is Status.DONE, happened.outcome
+                        scores[label(net, seed)] = happened.outcome.metrics["test_accuracy"]
+            replace_file(kept, json.dumps(scores, indent=1).encode())
+        executor.close()
+    for name, net in models.items():
+        yield name, net, [scores[label(net, seed)] for of, _, seed in todo if of == name]
+
+
+def label(network: Network, seed: int) -> str:
+    return f"{key(network)}-{seed}"
+
+
+def summary(study: Study) -> dict[str, Json]:
+    history, found = study.history, agreement(study.history, study.plan)
+    kinds = {kind.value: sum(t.done for t in history.of(kind)) for kind in Kind}
+    own = [t.metrics["validation_accuracy"] for t in history.of(Kind.TRAIN) if t.done]
+    supernets = [t.metrics for t in history.of(Kind.SUPERNET) if t.done]
+    return {
+        "done": cast(Json, kinds), "seconds": round(spent(study)), "rejected": history.rejected,
+        "best_validation": max(own), "supernet": cast(Json, supernets[0] if supernets else None),
+        "rank_correlation": None if found is None else [found.tau, found.low, found.high, found.trained],
+    }  # fmt: skip
+
+
+def write(rows: list[dict[str, object]], found: dict[str, Study], given: argparse.Namespace) -> None:
+    out = given.out or HERE.parent / "results" / "benchmarks" / f"one_shot_fashion_{given.space}.json"
+    result = {
+        "command": f"python benchmarks/one_shot_fashion.py --data FOLDER --space {given.space} "
+        f"--strategy {given.strategy} --minutes {given.minutes:g} --limit {given.limit} "
+        + (f"--train-limit {given.train_limit} " if given.train_limit else "")
+        + f"--epochs {given.epochs} --seeds {given.seeds} --seed {given.seed}",
+        "machine": machine(), "load": os.getloadavg(), "limit": SPACES[given.space].limit,
+        "searches": {name: summary(study) for name, study in found.items()}, "rows": rows,
+    }  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+    for name, study in found.items():
+        print(name, summary(study))
+    for r in rows:
+        print(f"{r['model']:30s} {100 * r['mean']:.2f} +- {100 * (r['sd'] or 0):.2f} %  {r['macs']:,} MACs")  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()
