@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,8 +39,11 @@ from nas.recipe import Candidate
 from nas.sharing import SharedTraining, Uniform, space_for
 from nas.storage import replace_file
 from nas.study import Study
-from search_spaces import Network
+from search_spaces import Network, key
+from search_spaces.block import fixed
+from search_spaces.presets import preset
 from search_spaces.serialise import Json, to_data
+from search_spaces.supernet_entangled import Entangled
 
 HERE = Path(__file__).parent
 PADDED = "fashion_padded:padded"
