@@ -10,6 +10,7 @@ from scaling.constraints import METRICS, Limit
 from scaling.providers import LATENCY
 from search_spaces.errors import BadInput
 
+from ..agreement import inherited_scores
 from ..analysis.front import Objective, Point, finite
 from ..analysis.series import Series
 from ..family_folder import FAMILY, FamilyRecord, family_folder, read_family
@@ -66,7 +67,9 @@ def subject_named(text: str, results: Path) -> Subject:
 def series_of(record: Record) -> Series:
     """Return a run's finished trials; confirmations and the final training are not among them."""
     done = [t for t in record.history.of(Kind.TRAIN) if t.done]
-    return Series(name=record.name, points=tuple(t.metrics for t in done), keys=tuple(t.key for t in done))
+    scores = inherited_scores(record.history)  # under their own names, never in place of what training gave
+    points = tuple({**scores.get(t.key, {}), **t.metrics} for t in done)
+    return Series(name=record.name, points=points, keys=tuple(t.key for t in done))
 
 
 def shared_limits(subjects: Sequence[Subject]) -> tuple[Limit, ...]:

@@ -52,21 +52,24 @@ class OneShot(StrategyConfig):
     def trainings(self, most: int) -> int:
         return min(most, self.best + self.others)
 
-    def start(self, scope: Scope) -> Strategy:
+    def check_space(self, space: Candidate) -> None:
+        """Raise `BadInput` where there is nothing to share, or members cannot, by the path of what stands in the way."""
         if self.search.shares_weights:
             raise BadInput(
                 f"strategy.search: got {type(self.search).__name__}, which trains supernets itself, expected a "
                 "strategy that asks for architectures, such as evolution"
             )
-        if (searched := next(combinators(scope.space.recipe), None)) is not None:
+        if (searched := next(combinators(space.recipe), None)) is not None:
             raise BadInput(
                 f"recipe.{searched[0]}: got a choice, expected one value: a supernet is trained by one recipe; fix it"
             )
-        if count(scope.space.network) == 1:
+        if count(space.network) == 1:
             raise BadInput(
                 "space: got a single network, expected several members to share weights; train it, or open a choice"
             )
-        largest(scope.space.network)  # which refuses what cannot share, by its path
+        largest(space.network)  # which refuses what cannot share, by its path
+
+    def start(self, scope: Scope) -> Strategy:
         return _OneShot(self, scope)
 
 

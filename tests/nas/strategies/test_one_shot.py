@@ -171,27 +171,24 @@ def test_a_small_space_is_scored_to_its_last_member(tmp_path: Path) -> None:
     ],
 )
 def test_what_one_shot_cannot_search_is_refused_before_anything_is_asked(
-    space: Network, recipe: Recipe, strategy: OneShot, said: str, tmp_path: Path
+    space: Network, recipe: Recipe, strategy: OneShot, said: str
 ) -> None:
     with pytest.raises(BadInput, match=said):
-        Study(
-            plan(space=Candidate(network=space, recipe=recipe), strategy=strategy),
-            Journal.create(tmp_path / "run", {}),
-        )
+        strategy.check_space(Candidate(network=space, recipe=recipe))
 
 
-def test_a_space_with_nothing_to_share_or_that_cannot_share_is_refused(tmp_path: Path) -> None:
+def test_a_space_with_nothing_to_share_or_that_cannot_share_is_refused() -> None:
     stage = Stage(blocks=(Conv(),), width=4)
     alone = Network(input=(1, 8, 8), stages=(stage,), head=Classifier(classes=10))
     with pytest.raises(BadInput, match="space: got a single network"):
-        Study(plan(space=Candidate(network=alone)), Journal.create(tmp_path / "a", {}))
+        OneShot().check_space(Candidate(network=alone))
     groups = Network(
         input=(6, 8, 8),
         stages=(Stage(blocks=(Conv(groups=Choice(2, 3)),), width=6),),
         head=Classifier(classes=10),
     )
     with pytest.raises(Unbuildable, match=r"stages\[0\]\.blocks\[0\]: conv has 2, 3 groups"):
-        Study(plan(space=Candidate(network=groups)), Journal.create(tmp_path / "b", {}))
+        OneShot().check_space(Candidate(network=groups))
 
 
 def test_a_nested_strategy_and_sampler_are_said_by_name_or_with_settings() -> None:
