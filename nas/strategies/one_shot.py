@@ -53,7 +53,7 @@ class OneShot(StrategyConfig):
         return min(most, self.best + self.others)
 
     def check_space(self, space: Candidate) -> None:
-        """Raise `BadInput` where there is nothing to share, or members cannot, by the path of what stands in the way."""
+        """Raise `BadInput` where there is nothing to share, or by its path what members cannot share."""
         if self.search.shares_weights:
             raise BadInput(
                 f"strategy.search: got {type(self.search).__name__}, which trains supernets itself, expected a "
