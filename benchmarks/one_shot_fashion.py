@@ -66,6 +66,8 @@ confirm: {top: 0}
 final: {epochs: 1}
 execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 36000}
 """
+DARTS = """{type: darts, epochs: %d, supernet: {mixing: gumbel, fix: ["stem.width = largest",
+"stages[*].width = option 1", "stages[*].blocks.count = largest"]}}"""  # what shapes depend on cannot be mixed
 EVOLUTION = "{type: evolution, population: 8, contestants: 3}"
 
 
@@ -91,6 +93,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--space", choices=SPACES, default="mobile")
     parser.add_argument("--strategy", default="one_shot", help="one_shot, darts, or settings {type: ...}")
     parser.add_argument("--minutes", type=float, default=30, help="of each search, about")
+    parser.add_argument(
+        "--supernet-epochs", type=int, default=10, help="of darts; one_shot's follow from --minutes"
+    )
     parser.add_argument("--limit", type=int, default=6_000, help="train images of a search")
     parser.add_argument(
         "--train-limit", type=int, default=None, help="images of the last trainings; all by default"
@@ -106,6 +111,7 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.quick:
         given.minutes, given.limit, given.train_limit, given.epochs, given.seeds = 0.5, 200, 200, 1, 2
+        given.supernet_epochs = 1
     return given
 
 
@@ -145,7 +151,7 @@ def config_of(given: argparse.Namespace, overrides: list[str], *, whole: bool = 
 def strategy(given: argparse.Namespace) -> str:
     """Return the settings of a strategy on shared weights, its supernet's epochs by a timed probe."""
     if given.strategy != "one_shot":
-        return str(given.strategy)
+        return DARTS % given.supernet_epochs if given.strategy == "darts" else str(given.strategy)
     share = SPACES[given.space].share
     epochs = max(1, int(60 * given.minutes * share / epoch_seconds(given)))
     few = "6, best: 1, others: 1, calibration: 2" if given.quick else "40, best: 2, others: 2"
