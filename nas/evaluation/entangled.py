@@ -123,15 +123,17 @@ def _fresh(shared: Shared) -> Learner:
 def _check_room(shared: Shared, learner: Learner) -> int:
     """Return the bytes of the largest step that was looked for; `Unbuildable` where the device cannot hold them.
 
-    By formula, over the largest member and the members of the first steps; the supernet itself is there already.
+    By formula, over the largest member, where limits allow it, and those of the first steps; the supernet itself is
+    there already.
     """
     rng, batch = random.Random(f"{shared.proposal.seed} memory"), fixed(shared.recipe.batch)
-    members = [extreme(shared.space.network, "largest", rng)]
+    largest = extreme(shared.space.network, "largest", rng)
+    members = [] if shared.space.excess(largest) else [largest]
     members += [member for step in range(LOOKED_AT) for member in _members(shared, 0, step)]
     saved = max(map(partial(_saved, batch=batch), members))
     weights = sum(weight.numel() for weight in learner.model.parameters())
     needed = step_bytes(weights=weights, saved=saved, optimiser=fixed(shared.recipe.optimiser))
-    held, room = step_bytes(weights=weights, saved=0, optimiser="sgd") // 3 * 2, _room(shared.rule.device)
+    held, room = 4 * weights, _room(shared.rule.device)
     if needed - held > room:
         raise Unbuildable(
             f"supernet: got a step of {needed / 2**30:,.2f} GiB for batches of {batch}, expected at most the "
