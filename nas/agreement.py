@@ -79,12 +79,15 @@ def kendall(a: Sequence[float], b: Sequence[float]) -> float:
 def interval(tau: float, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a tau of n pairs, by Fisher's z (Fieller, Hartley & Pearson 1957).
 
+    A tau of 1 has no z: it counts as one that half a pair out of order would give.
+
     >>> [round(end, 2) for end in interval(0.6, 8)]
     [0.05, 0.87]
     """
-    at = math.atanh(max(-0.999, min(0.999, tau)))
+    most = 1 - 2 / (n * (n - 1))
+    at = math.atanh(max(-most, min(most, tau)))
     off = NORMAL * math.sqrt(SPREAD / (n - 4))
-    return math.tanh(at - off), math.tanh(at + off)
+    return min(math.tanh(at - off), tau), max(math.tanh(at + off), tau)
 
 
 def _sign(x: float) -> int:

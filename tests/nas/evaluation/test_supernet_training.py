@@ -179,11 +179,11 @@ def test_a_checkpoint_of_another_space_or_sampler_is_not_continued(
 
 
 def inherited(folder: Path, network: Network, **changes: object) -> Outcome:
-    asked = replace(
+    base = replace(
         proposal(), number=1, kind=Kind.INHERIT, candidate=Candidate(network=network, recipe=RECIPE),
-        settings=Inherited(batches=3), parent=0, parent_key=proposal().key, **changes,
+        settings=Inherited(batches=3), parent=0, parent_key=proposal().key,
     )  # fmt: skip
-    return run(asked, replace(workspace(folder / "own"), parent=folder))
+    return run(replace(base, **changes), replace(workspace(folder / "own"), parent=folder))  # type: ignore[arg-type]
 
 
 def test_a_member_is_scored_under_names_that_say_whose_weights_they_are(tmp_path: Path) -> None:

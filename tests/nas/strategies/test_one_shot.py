@@ -35,7 +35,7 @@ SEARCHES = [Evolution(population=6, contestants=3), Random(), LocalSearch(initia
 
 def quality(proposal: Proposal, *, sign: int = 1) -> float:
     size = cost(proposal.candidate.network).macs / 1e6
-    return 0.5 + sign * size / 10 + int(proposal.key[:3], 16) / 1e6
+    return 0.5 + sign * size / 10 + int(proposal.key[:3], 16) / 1e9
 
 
 def outcome(proposal: Proposal, *, sign: int = 1) -> Outcome:
@@ -213,7 +213,8 @@ def test_it_says_whether_inherited_scores_rank_as_trainings_do(
     assert (found.warning is not None) == warned
     assert found.low is not None
     assert found.high is not None
-    assert found.low < found.tau < found.high
+    assert -1 <= found.low <= found.tau <= found.high <= 1
+    assert found.low < found.high
 
 
 def test_too_few_pairs_are_said_not_to_show_anything() -> None:
