@@ -66,10 +66,10 @@ def subject_named(text: str, results: Path) -> Subject:
 
 def series_of(record: Record) -> Series:
     """Return a run's finished trials; confirmations and the final training are not among them."""
-    done = [t for t in record.history.of(Kind.TRAIN) if t.done]
-    scores = inherited_scores(record.history)  # under their own names, never in place of what training gave
-    points = tuple({**scores.get(t.key, {}), **t.metrics} for t in done)
-    return Series(name=record.name, points=points, keys=tuple(t.key for t in done))
+    done, known = [t for t in record.history.of(Kind.TRAIN) if t.done], dict(_course(record))
+    return Series(
+        name=record.name, points=tuple(known[t.number] for t in done), keys=tuple(t.key for t in done)
+    )
 
 
 def shared_limits(subjects: Sequence[Subject]) -> tuple[Limit, ...]:
@@ -115,6 +115,12 @@ def _shared(subjects: Sequence[Subject]) -> list[str]:
     return [name for name in subjects[0].metrics if all(name in one.metrics for one in subjects[1:])]
 
 
+def _course(record: Record) -> tuple[tuple[int, Point], ...]:
+    """Return what is known of each trial by number; inherited scores under their own names, in nothing's place."""
+    scores = inherited_scores(record.history)
+    return tuple((t.number, {**scores.get(t.key, {}), **t.metrics}) for t in record.history.of(Kind.TRAIN))
+
+
 def _run(record: Record) -> Subject:
     return Subject(
         series=series_of(record),
@@ -122,7 +128,7 @@ def _run(record: Record) -> Subject:
         said=record.state if record.state == "finished" else f"{record.state}, {phase(record)}",
         objectives=record.plan.objectives,
         limits=record.plan.limits,
-        course=tuple((t.number, t.metrics) for t in record.history.of(Kind.TRAIN)),
+        course=_course(record),
     )
 
 
