@@ -16,7 +16,7 @@ from ..proposal import Proposal
 from ..sharing import Inherited
 from .learner import stream_seed
 from .precision import precision
-from .resolution import resized, size_of
+from .resolution import AtItsSize, size_of
 from .result import Result
 from .scoring import evaluate, scoring
 from .supernet_file import supernet_in
@@ -34,21 +34,21 @@ def score_inherited(proposal: Proposal, workspace: Workspace) -> Result:
     if workspace.parent is None:
         raise BadInput("parent: got none, expected the supernet whose weights are inherited")
     supernet = supernet_in(workspace.parent, of=proposal.parent_key or "")
-    model = rule.place(lift(supernet, member))
-    size, batch = size_of(member), fixed(recipe.batch)
+    model = rule.place(AtItsSize(lift(supernet, member), size_of(member)))
+    batch = fixed(recipe.batch)
     order = Generator().manual_seed(stream_seed(proposal.seed, "recalibration"))
     shuffled = torch.randperm(len(data.train), generator=order)
     with rule.computing():
         recalibrate(
             model,
             (
-                rule.arrange(resized(data.train.pick(indices.to(rule.device))[0], size))
+                rule.arrange(data.train.pick(indices.to(rule.device))[0])
                 for indices in islice(torch.split(shuffled, batch), settings.batches)
                 if len(indices) > 1
             ),
         )
     scores = evaluate(
         model, data.validation, name="inherited", by=scoring(data.train, smoothing=0.0), rule=rule, batch=batch,
-        size=size, check_time=workspace.check_time,
+        check_time=workspace.check_time,
     )  # fmt: skip
     return Result(metrics=scores)

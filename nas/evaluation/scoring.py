@@ -13,13 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search_spaces.layers import Axes
-
 from ..data.augment import Mixed, Targets
 from ..data.device import DevicePart
 from .failures import Diverged
 from .precision import Precision
-from .resolution import resized
 
 LARGER = 4  # times the training batch: without gradients a batch takes far less memory
 
@@ -123,19 +120,17 @@ def evaluate(
     rule: Precision,
     batch: int,
     check_time: Callable[[], None],
-    size: Axes | None = None,
 ) -> Mapping[str, float]:
     """Return a model's scores on a part, `<name>_loss` and so on; the model is left in eval mode.
 
-    `batch` is the training batch, `size` what the model reads along the spatial axes, if not the data's own. Raises
-    `Diverged` where a score is not finite.
+    `batch` is the training batch. Raises `Diverged` where a score is not finite.
     """
     model.eval()
     sums: Tensor | None = None
     for x, y in part.in_order(LARGER * batch):
         check_time()
         with rule.computing():
-            output = model(rule.arrange(x if size is None else resized(x, size)))
+            output = model(rule.arrange(x))
         of_batch = by.sums(output.float(), y)
         sums = of_batch if sums is None else sums + of_batch
     assert sums is not None, f"the {name} part is empty"

@@ -9,7 +9,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from search_spaces.errors import StorageError
+from search_spaces.errors import BadInput, StorageError
 from search_spaces.modules import available_bytes
 from search_spaces.serialise import from_text, key, to_json
 from search_spaces.supernet_entangled import Entangled
@@ -36,7 +36,9 @@ def supernet_in(folder: Path, *, of: str) -> Entangled:
     """
     path = folder / SUPERNET
     try:
-        found = path.stat()
+        found, most = path.stat(), available_bytes() // 2
+        if found.st_size > most:
+            raise BadInput(f"it has {found.st_size:,} bytes, more than the {most:,} there is room for")
         return _supernet(path, of, found.st_mtime_ns, found.st_size)
     except Exception as error:
         raise StorageError(
@@ -47,7 +49,7 @@ def supernet_in(folder: Path, *, of: str) -> Entangled:
 
 @lru_cache(maxsize=1)
 def _supernet(path: Path, of: str, changed_ns: int, size: int) -> Entangled:
-    _, state = checkpoint.read(path, identity=of, expected_bytes=available_bytes() // 2)
+    _, state = checkpoint.read(path, identity=of, expected_bytes=size)
     supernet = Entangled(from_text(cast(str, state["space"]), source=path.name))
     supernet.load_state_dict(cast("Mapping[str, Tensor]", state["weights"]))
     return supernet

@@ -15,7 +15,7 @@ from torch import nn
 
 from search_spaces.block import fixed
 from search_spaces.errors import StorageError
-from search_spaces.layers import Axes, parameter_count
+from search_spaces.layers import parameter_count
 from search_spaces.network import Network, lower
 
 from ..data.augment import Augmentation
@@ -26,7 +26,6 @@ from .failures import TrialFailure
 from .learner import Learner, fresh, restored, seeded, state_of
 from .optimiser import learning_rate
 from .precision import Precision, precision
-from .resolution import resized, size_of
 from .scoring import Scoring, evaluate, finite, scoring, training_loss
 from .workspace import Workspace
 
@@ -51,11 +50,6 @@ class Training:
             f"{of.key} by recipe {of.recipe} for {of.epochs} epochs with seed {of.seed} "
             f"on {len(self.part)} examples on {device}"
         )
-
-    @property
-    def size(self) -> Axes:
-        """The sizes along the spatial axes that the network reads."""
-        return size_of(self.proposal.candidate.network)
 
     @property
     def rule(self) -> Precision:
@@ -106,7 +100,6 @@ def score(training: Training, model: nn.Module, part: DevicePart, *, name: str) 
         by=training.by,
         rule=training.rule,
         batch=fixed(training.proposal.candidate.recipe.batch),
-        size=training.size,
         check_time=training.workspace.check_time,
     )
 
@@ -185,7 +178,7 @@ def _pass(training: Training, learner: Learner) -> float:
     for step, (x, y) in enumerate(training.part.batches(learner.batches, batch, augment=augment)):
         training.workspace.check_time()
         with rule.computing():
-            output = model(rule.arrange(resized(x, training.size)))
+            output = model(rule.arrange(x))
         loss = training_loss(output.float(), y, by=by)
         torch.autograd.backward(loss)
         learner.optimiser.step(learning_rate(recipe, (done + step + 0.5) / total))
