@@ -246,3 +246,36 @@ def test_what_a_supernet_leaves_says_its_space(tmp_path: Path) -> None:
     trained(tmp_path)
     _, state = checkpoint.read(tmp_path / SUPERNET, identity=proposal().key, expected_bytes=1 << 20)
     assert state["space"] == to_json(SPACE)
+
+
+@pytest.mark.slow
+def test_members_of_a_trained_supernet_tell_digits_apart_without_training_of_their_own(
+    tmp_path: Path,
+) -> None:
+    block = MBConv(kernel=Choice(3, 5), expand=Choice(3.0, 6.0), se=0.0)
+    layers = Repeat(block, Choice(1, 2), independent=True)
+    space = Network(
+        input=(1, 8, 8),
+        stem=Stage(blocks=(Conv(),), width=16),
+        stages=(Stage(blocks=layers, width=16), Stage(blocks=layers, width=Choice(32, 48), stride=2)),
+        head=Classifier(classes=10),
+    )
+    asked = proposal(
+        Uniform(), candidate=Candidate(network=space, recipe=Recipe()), epochs=30,
+        settings=SharedTraining(sampler=Uniform()),
+    )  # fmt: skip
+    data = to_device(load_search_data(DataSpec()), "cpu")
+    job.train_shared(asked, workspace(tmp_path, data=data))
+    for seed in range(5):
+        member = Candidate(network=sample(space, random.Random(seed)), recipe=Recipe())
+        scored = replace(
+            asked,
+            number=1,
+            kind=Kind.INHERIT,
+            candidate=member,
+            settings=Inherited(),
+            parent=0,
+            parent_key=asked.key,
+        )
+        outcome = run(scored, replace(workspace(tmp_path / "own", data=data), parent=tmp_path))
+        assert outcome.metrics["inherited_accuracy"] > 0.9
