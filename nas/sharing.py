@@ -6,7 +6,7 @@ A sampler says which members' gradients a step adds up. A new one is a registere
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -84,8 +84,9 @@ class Sampler(Data):
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uniform(Sampler):
-    """Members drawn at random, one a step (Guo et al. 2020, "Single path one-shot"): each decision uniform, or each
-    member.
+    """Members drawn at random, one a step (Guo et al. 2020, "Single path one-shot").
+
+    Each decision is uniform over its options, or all members are equally likely.
     """
 
     paths_a_step: Few = 1
@@ -109,10 +110,9 @@ class Fair(Sampler):
     paths_a_step: Annotated[int, Field(ge=0, le=64)] = 0  # 0: as many as the largest choice has options
 
     def paths(self, space: Space, rng: random.Random) -> Paths:
-        options = option_counts(space.network)
-        members = self.paths_a_step or max(options.values(), default=1)
+        members = self.paths_a_step or max(option_counts(space.network).values(), default=1)
         for _ in range(DEALS):
-            dealt = _dealt(space.network, options, members, rng)
+            dealt = _dealt(space.network, members, rng)
             if all(keeps_conditions(space.network, one) and not space.excess(one) for one in dealt):
                 return dealt
         return tuple(space.one(rng) for _ in range(members))
@@ -174,7 +174,8 @@ def _extreme(space: Space, which: Literal["largest", "smallest"], rng: random.Ra
     return (max if which == "largest" else min)((space.one(rng) for _ in range(OF)), key=macs)
 
 
-def _dealt(space: Network, options: Mapping[str, int], members: int, rng: random.Random) -> Paths:
+def _dealt(space: Network, members: int, rng: random.Random) -> Paths:
+    """Return members whose choices each deal their options from a shuffled pack of its own."""
     packs: dict[str, list[int]] = {}
 
     def choose(path: str, offered: tuple[object, ...]) -> int:
