@@ -92,11 +92,14 @@ class DevicePart:
         return x.sub(self.mean).div_(self.std) if x.dtype == torch.uint8 else x
 
     def _resized(self, x: Tensor) -> Tensor:
-        """Return a batch at the size that is wanted; pixels are areas, corners are not aligned."""
-        if self.size is None:
-            return x
-        axes = x.ndim - 2
-        return F.interpolate(x, size=self.size, mode=LINEAR[axes], antialias=axes == 2)
+        return x if self.size is None else resized(x, self.size)
+
+
+def resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Return a batch (N, C, *spatial) at another size, or as it is; pixels are areas, corners are not aligned."""
+    if tuple(x.shape[2:]) == size:
+        return x
+    return F.interpolate(x, size=size, mode=LINEAR[len(size)], antialias=len(size) == 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

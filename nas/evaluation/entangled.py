@@ -24,7 +24,8 @@ from search_spaces.modules import available_bytes
 from search_spaces.network import Network, lower
 from search_spaces.supernet_entangled import Entangled
 
-from ..data.augment import Targets, augmented
+from ..data.augment import Targets
+from ..data.device import resized
 from ..proposal import Proposal
 from ..recipe import Recipe
 from ..sharing import Paths, SharedTraining, Space, space_for
@@ -33,7 +34,6 @@ from .failures import TrialFailure
 from .learner import Learner, Progress, seeded, state_of, stream_seed
 from .optimiser import Optimiser, learning_rate
 from .precision import Precision, precision
-from .resolution import resized, size_of
 from .result import Result
 from .scoring import Scoring, finite, scoring, training_loss
 from .supernet_file import keep_supernet
@@ -208,7 +208,7 @@ def _epoch(shared: Shared, learner: Learner) -> tuple[str, ...]:
     began = saved = workspace.clock()
     while progress.step < shared.steps:
         workspace.check_time()
-        x, y = augmented(*part.pick(indices[progress.step]), augment, generator=learner.batches)
+        x, y = part.drawn(indices[progress.step], learner.batches, augment=augment)
         progress.lost += _step(shared, learner, x, y) * len(x)
         progress.seen += len(x)
         progress.step += 1
@@ -230,7 +230,9 @@ def _step(shared: Shared, learner: Learner, x: Tensor, y: Targets) -> float:
     total = 0.0
     for member in members:
         with rule.computing():
-            output = supernet(rule.arrange(resized(x, size_of(member))), member).float()
+            output = supernet(
+                rule.arrange(resized(x, tuple(fixed(n) for n in member.input[1:]))), member
+            ).float()
         loss = training_loss(output, y, by=by) if teacher is None else by.distilled(output, teacher)
         torch.autograd.backward(loss)
         total += finite({"supernet_train_loss": loss.item()})["supernet_train_loss"]

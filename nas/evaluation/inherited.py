@@ -16,7 +16,6 @@ from ..proposal import Proposal
 from ..sharing import Inherited
 from .learner import stream_seed
 from .precision import precision
-from .resolution import AtItsSize, size_of
 from .result import Result
 from .scoring import evaluate, scoring
 from .supernet_file import supernet_in
@@ -34,21 +33,22 @@ def score_inherited(proposal: Proposal, workspace: Workspace) -> Result:
     if workspace.parent is None:
         raise BadInput("parent: got none, expected the supernet whose weights are inherited")
     supernet = supernet_in(workspace.parent, of=proposal.parent_key or "")
-    model = rule.place(AtItsSize(lift(supernet, member), size_of(member)))
+    model = rule.place(lift(supernet, member))
     batch = fixed(recipe.batch)
     order = Generator().manual_seed(stream_seed(proposal.seed, "recalibration"))
-    shuffled = torch.randperm(len(data.train), generator=order)
+    shape = tuple(fixed(n) for n in member.input)
+    part, shuffled = data.train.sized(shape), torch.randperm(len(data.train), generator=order)
     with rule.computing():
         recalibrate(
             model,
             (
-                rule.arrange(data.train.pick(indices.to(rule.device))[0])
+                rule.arrange(part.pick(indices.to(rule.device)))
                 for indices in islice(torch.split(shuffled, batch), settings.batches)
                 if len(indices) > 1
             ),
         )
     scores = evaluate(
-        model, data.validation, name="inherited", by=scoring(data.train, smoothing=0.0), rule=rule, batch=batch,
-        check_time=workspace.check_time,
+        model, data.validation.sized(shape), name="inherited", by=scoring(data.train, smoothing=0.0), rule=rule,
+        batch=batch, check_time=workspace.check_time,
     )  # fmt: skip
     return Result(metrics=scores)

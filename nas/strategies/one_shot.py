@@ -17,7 +17,7 @@ from search_spaces.largest import largest
 from search_spaces.moves import decode
 
 from ..proposal import Kind
-from ..recipe import Candidate
+from ..recipe import Candidate, Space
 from ..sharing import Inherited, Sampler, Sandwich, SharedTraining
 from .base import Answer, Request, Scope, Strategy, StrategyConfig, Told, Wait
 from .evolution import Evolution
@@ -52,8 +52,12 @@ class OneShot(StrategyConfig):
     def trainings(self, most: int) -> int:
         return min(most, self.best + self.others)
 
-    def check_space(self, space: Candidate) -> None:
+    def check_space(self, space: Space) -> None:
         """Raise `BadInput` where there is nothing to share, or by its path what members cannot share."""
+        if not isinstance(space, Candidate):
+            raise BadInput(
+                "space: got a list of architectures, expected one space, whose members have weights to share"
+            )
         if self.search.shares_weights:
             raise BadInput(
                 f"strategy.search: got {type(self.search).__name__}, which trains supernets itself, expected a "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,12 @@ def test_a_space_with_nothing_to_share_or_that_cannot_share_is_refused() -> None
     )
     with pytest.raises(Unbuildable, match=r"stages\[0\]\.blocks\[0\]: conv has 2, 3 groups"):
         OneShot().check_space(Candidate(network=groups))
+
+
+def test_a_list_of_architectures_has_no_supernet() -> None:
+    alone = Candidate(network=Network(input=(1, 8, 8), stages=SPACE.stages, head=SPACE.head))
+    with pytest.raises(BadInput, match="space: got a list of architectures"):
+        OneShot().check_space(Choice(alone, replace(alone, recipe=Recipe(lr=0.2))))
 
 
 def test_a_nested_strategy_and_sampler_are_said_by_name_or_with_settings() -> None:
