@@ -230,7 +230,7 @@ def rigid(*spatial: int) -> Network:
 
 
 def test_a_network_of_another_resolution_is_trained_validated_and_tested_at_its_own(tmp_path: Path) -> None:
-    for kind in Kind:
+    for kind in JOBS:
         done = run(proposal(kind=kind, network=rigid(5, 11)), workspace(tmp_path, held_out=lambda: TEST))
         assert done.status is Status.DONE, done.note
 
