@@ -17,7 +17,7 @@ from ..config import StudyConfig
 from ..fit import begin, fit_of
 from ..latency import Latency, latencies_of
 from .model import model_named
-from .options import RESULTS, AsJson, Results
+from .options import RESULTS, AsJson, Divisor, Fix, Keep, Multiple, Repeats, Results, UnlikeLayers
 from .running import carry_out
 from .scale import scaling_of
 from .search import config_from, split
@@ -54,20 +54,12 @@ def fit(
     sizes: Annotated[
         int, typer.Option(min=0, max=8, help="Steps of phi in the picture of curves; 0 leaves it out.")
     ] = 2,
-    fix: Annotated[
-        list[str] | None, typer.Option(metavar="DIMENSION", help="depth, width or resolution stays.")
-    ] = None,
-    unlike: Annotated[
-        str, typer.Option(help="How a stage of unlike layers grows: stretch or repeat_last.")
-    ] = "stretch",
-    divisor: Annotated[int, typer.Option(help="Widths are multiples of it.")] = 8,
-    keep: Annotated[float, typer.Option(help="The part of an asked width that rounding keeps.")] = 0.9,
-    repeats: Annotated[
-        str, typer.Option(help="How numbers of layers are rounded: ceil, round or floor.")
-    ] = "ceil",
-    multiple: Annotated[
-        int, typer.Option("--resolution-multiple", help="Sizes of the input are multiples of it.")
-    ] = 1,
+    fix: Fix = None,
+    unlike: UnlikeLayers = "stretch",
+    divisor: Divisor = 8,
+    keep: Keep = 0.9,
+    repeats: Repeats = "ceil",
+    multiple: Multiple = 1,
     name: Annotated[
         str | None, typer.Option(help="The run's name; without it, data, `list` and a number.")
     ] = None,

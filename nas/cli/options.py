@@ -16,3 +16,22 @@ Results = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and only that.")
 ]
+
+# How a network is scaled, see docs/scaling.md.
+Fix = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix", metavar="DIMENSION", help="depth, width or resolution stays; the others grow for it."
+    ),
+]
+UnlikeLayers = Annotated[
+    str, typer.Option("--unlike", help="How a stage of unlike layers grows: stretch or repeat_last.")
+]
+Divisor = Annotated[int, typer.Option("--divisor", help="Widths are multiples of it.")]
+Keep = Annotated[float, typer.Option("--keep", help="The part of an asked width that rounding keeps.")]
+Repeats = Annotated[
+    str, typer.Option("--repeats", help="How numbers of layers are rounded: ceil, round or floor.")
+]
+Multiple = Annotated[
+    int, typer.Option("--resolution-multiple", help="Sizes of the input are multiples of it.")
+]

@@ -23,7 +23,7 @@ from ..latency import Latency, latencies_of
 from ..listed import SEEDS, Regularisation
 from ..storage import check_name, inside, new_folder
 from .model import model_named, shape_from, with_input
-from .options import RESULTS, AsJson, Results
+from .options import RESULTS, AsJson, Divisor, Fix, Keep, Multiple, Repeats, Results, UnlikeLayers
 from .scale_picture import check_drawable, draw, overlays, write_table
 from .scale_rule import rule_named
 from .scale_train import train, training
@@ -58,21 +58,12 @@ def scale(
         list[str] | None,
         typer.Option(metavar="BUDGETS", help="'macs <= 300M, params <= 5M', kept together; may be repeated."),
     ] = None,
-    fix: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DIMENSION", help="depth, width or resolution stays; the others grow for it."),
-    ] = None,
-    unlike: Annotated[
-        str, typer.Option(help="How a stage of unlike layers grows: stretch or repeat_last.")
-    ] = "stretch",
-    divisor: Annotated[int, typer.Option(help="Widths are multiples of it.")] = 8,
-    keep: Annotated[float, typer.Option(help="The part of an asked width that rounding keeps.")] = 0.9,
-    repeats: Annotated[
-        str, typer.Option(help="How numbers of layers are rounded: ceil, round or floor.")
-    ] = "ceil",
-    multiple: Annotated[
-        int, typer.Option("--resolution-multiple", help="Sizes of the input are multiples of it.")
-    ] = 1,
+    fix: Fix = None,
+    unlike: UnlikeLayers = "stretch",
+    divisor: Divisor = 8,
+    keep: Keep = 0.9,
+    repeats: Repeats = "ceil",
+    multiple: Multiple = 1,
     shape: Annotated[
         str | None, typer.Option("--input", metavar="C,H,W", help="Another input of the base.")
     ] = None,

@@ -31,7 +31,7 @@ from ..recipe import Recipe
 from ..sharing import Paths, SharedTraining, Space, space_for
 from . import checkpoint
 from .failures import TrialFailure
-from .learner import Learner, Progress, seeded, state_of, stream_seed
+from .learner import Learner, Progress, seeded, state_of, stream_seed, taken_over
 from .optimiser import Optimiser, learning_rate
 from .precision import Precision, precision
 from .result import Result
@@ -172,15 +172,7 @@ def _restored(shared: Shared, state: checkpoint.State) -> Learner:
     progress = Progress(**cast("dict[str, float]", state["progress"]))  # type: ignore[arg-type]  # checked below
     if not (0 <= progress.epoch < shared.proposal.epochs and 0 <= progress.step < shared.steps):
         raise ValueError(f"it says {progress.epoch} epochs and {progress.step} steps are done")
-    learner.progress = progress
-    learner.model.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
-    learner.optimiser.restore(cast("list[list[Tensor]]", state["optimiser"]))
-    generators = cast("Mapping[str, Tensor]", state["generators"])
-    learner.batches.set_state(generators["batches"])
-    torch.set_rng_state(generators["cpu"])
-    if shared.rule.device.type == "cuda":
-        torch.cuda.set_rng_state(generators["cuda"], shared.rule.device)
-    return learner
+    return taken_over(learner, progress, state)
 
 
 def _epochs(shared: Shared, learner: Learner) -> tuple[Mapping[str, float], tuple[str, ...]]:

@@ -56,14 +56,10 @@ def fresh(proposal: Proposal, rule: Precision) -> Learner:
 
 def state_of(learner: Learner) -> State:
     """Return all of a learner that its next step depends on, torch's global generators included."""
-    device = learner.batches.device
-    generators = {"batches": learner.batches.get_state(), "cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        generators["cuda"] = torch.cuda.get_rng_state(device)
     return {
         "model": learner.model.state_dict(),
         "optimiser": learner.optimiser.state(),
-        "generators": generators,
+        "generators": {"batches": learner.batches.get_state(), **global_generators(learner.batches.device)},
         "progress": asdict(learner.progress),
     }
 
@@ -74,15 +70,33 @@ def restored(proposal: Proposal, rule: Precision, state: State) -> Learner:
     progress = Progress(**cast("dict[str, float]", state["progress"]))  # type: ignore[arg-type]  # checked below
     if not 0 < progress.epoch < proposal.epochs:
         raise ValueError(f"it says {progress.epoch} of {proposal.epochs} epochs are done")
+    return taken_over(learner, progress, state)
+
+
+def taken_over(learner: Learner, progress: Progress, state: State) -> Learner:
+    """Return a learner with a state put in, and torch's global generators set; raises whatever torch does."""
     learner.progress = progress
     learner.model.load_state_dict(cast("Mapping[str, Tensor]", state["model"]))
     learner.optimiser.restore(cast("list[list[Tensor]]", state["optimiser"]))
     generators = cast("Mapping[str, Tensor]", state["generators"])
     learner.batches.set_state(generators["batches"])
-    torch.set_rng_state(generators["cpu"])
-    if rule.device.type == "cuda":
-        torch.cuda.set_rng_state(generators["cuda"], rule.device)
+    set_global_generators(generators, learner.batches.device)
     return learner
+
+
+def global_generators(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's global generators, which dropout draws from: the processor's and the device's."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_global_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put torch's global generators where `global_generators` found them."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from ..proposal import Proposal
 from .checkpoint import State
 from .gradient_steps import Adam, buffers_kept, first_order, second_order
 from .layout import laid_out, relaid
-from .learner import stream_seed
+from .learner import global_generators, set_global_generators, stream_seed
 from .mixing import Mixed, Rows, mixed, regularised, rows_of, shares
 from .optimiser import Optimiser, learning_rate
 from .precision import Precision
@@ -146,9 +146,7 @@ def _expected_cost(search: Search) -> Tensor:
 
 def state_of(search: Search) -> State:
     """Return all that the next step depends on, torch's global generators included."""
-    generators = {"noise": search.noise.get_state(), "cpu": torch.get_rng_state()}
-    if search.rule.device.type == "cuda":
-        generators["cuda"] = torch.cuda.get_rng_state(search.rule.device)
+    generators = {"noise": search.noise.get_state(), **global_generators(search.rule.device)}
     return {
         "model": search.net.state_dict(), "alphas": search.alphas.detach(), "optimiser": search.optimiser.state(),
         "adam": list(search.adam.memory), "weights": search.weights.state(), "parameters": search.parameters.state(),
@@ -174,9 +172,7 @@ def restore(search: Search, state: State) -> Search:
     search.parameters.restore(cast("Mapping[str, object]", state["parameters"]))
     generators = cast("Mapping[str, Tensor]", state["generators"])
     search.noise.set_state(generators["noise"])
-    torch.set_rng_state(generators["cpu"])
-    if search.rule.device.type == "cuda":
-        torch.cuda.set_rng_state(generators["cuda"], search.rule.device)
+    set_global_generators(generators, search.rule.device)
     search.done, search.seconds = done, cast(float, state["seconds"])
     search.sums = cast(Tensor, state["sums"]).to(search.rule.device, copy=True)
     search.trace, search.seen = (
