@@ -95,15 +95,16 @@ def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
     told = len(study.history.told)
     workers = 0 if config.table else config.execution.workers
     every = study.plan.final == "every"
+    epochs = (study.plan.final_epochs if every else None) or study.plan.epochs
     parts = [
         many(finals(study.plan) if every else study.plan.trials, "training" if every else "trial")
-        + (f" looked up in {config.table}" if config.table else f" of {many(study.plan.epochs, 'epoch')}"),
+        + (f" looked up in {config.table}" if config.table else f" of {many(epochs, 'epoch')}"),
         f"limits: {', '.join(config.limits)}" if config.limits else "no limits",
         many(workers, "worker") if workers else "in this process",
     ]
     if known := latencies_in(study.plan):
         parts.insert(2, known.said())
-    begun = f"; {told} of its trainings are done already" if told else ""
+    begun = f"; {told} of its trainings {'is' if told == 1 else 'are'} done already" if told else ""
     return f"{folder.name}: {', '.join(parts)}; in {short_path(folder)}{begun}"
 
 

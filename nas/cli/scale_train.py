@@ -55,13 +55,24 @@ def training(
 
     Dropout is left to a rule that raises it itself.
     """
-    given = config_from(None if named == EXAMPLE else named, overrides)
+    given = config_from(None if named == EXAMPLE else named, epochs_meant(overrides))
     if any(member.scaled.asked.dropout for member in made.members):
         regularisation = replace(regularisation, dropout=0.0)
     networks = [member.network for member in made.members]
     config = training_of(made.base, networks, given, seeds=seeds, regularisation=regularisation)
     space_of(config, data_of(config))
     return Training(config=config, picture={"x": x, "overlay": None if overlay is None else list(overlay)})
+
+
+def epochs_meant(overrides: Sequence[str]) -> list[str]:
+    """Return overrides in which `epochs` means the trainings of members, which go by `final.epochs`.
+
+    >>> epochs_meant(["epochs=5", "seed=1"])
+    ['epochs=5', 'seed=1', 'final.epochs=5']
+    """
+    if any(text.startswith("final") for text in overrides):
+        return list(overrides)
+    return [*overrides, *(f"final.{text}" for text in overrides if text.startswith("epochs="))]
 
 
 def train(own: Training, folder: Path, *, as_json: bool) -> int:
