@@ -24,6 +24,7 @@ from search_spaces.network import Network
 from search_spaces.serialise import Json, from_data, key
 
 from .analysis.front import Objective
+from .analysis.metrics import difference
 from .analysis.spread import Spread, spread
 from .config import Confirm, Final, Listed, StudyConfig
 from .family_folder import in_full
@@ -223,14 +224,17 @@ def said_of(fit: Fit, found: Fitted) -> str:
     verdict = found.verdict
     if verdict.lead is None:
         return "the only point of the grid"
-    lead = f"its lead over the second is {verdict.lead:.3g}"
+    name = found.objective.metric
+    lead = f"its lead over the second is {difference(name, verdict.lead)}"
     if verdict.noise is None:
         return f"{lead}, of one training each: whether that is more than noise is not known; train with more seeds"
     if verdict.tied:
         n = len(verdict.tied)
         others = "1 other point is" if n == 1 else f"{n} other points are"
-        return f"{lead}, within the noise of {verdict.noise:.3g}: {others} not told apart from it"
-    return f"{lead}, more than the noise of {verdict.noise:.3g}"
+        return (
+            f"{lead}, within the noise of {difference(name, verdict.noise)}: {others} not told apart from it"
+        )
+    return f"{lead}, more than the noise of {difference(name, verdict.noise)}"
 
 
 def _row(row: Row) -> dict[str, Json]:

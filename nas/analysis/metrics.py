@@ -52,6 +52,15 @@ def shown(name: str, value: float, *, digits: int = 3) -> str:
     return bare(name, value, digits=digits) + _SUFFIXES[metric(name).unit]
 
 
+def difference(name: str, value: float) -> str:
+    """A difference of two values; of shares it is in points, for per cent could be taken for a part of the value.
+
+    >>> difference("validation_accuracy", 0.018), difference("validation_loss", 0.018)
+    ('1.8 points', '0.018')
+    """
+    return f"{bare(name, value)} points" if metric(name).unit == "share" else shown(name, value)
+
+
 def bare(name: str, value: float, *, digits: int = 3) -> str:
     """A value without its unit, as axis ticks show it.
 

@@ -133,7 +133,7 @@ def write_curves(
         if points
     ]
     title = f"{fit.model} on its own data, grown {fit.grid.growth:g} times a step"
-    note = "numbers are phi; bars are the standard deviation over seeds, of validation scores"
+    note = "Numbers are phi, scores those of the validation part."
     return [
         folder / CURVES,
         plot_lines(drawn, x="macs", y=objective.metric, path=folder / PICTURE, title=title, note=note),

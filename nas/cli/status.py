@@ -23,6 +23,7 @@ from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_left, seconds_spent
 from .finding import best_files
+from .fit_status import chosen, fit_of
 from .inherited import inherited, inherited_lines
 from .options import RESULTS, AsJson, Results
 from .record import Record, network_of, read_record
@@ -196,6 +197,8 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
     elif isinstance(config.space, tuple):
         space = f"a list of {many(len(config.space), 'network')}"
     by = "each trained and tested" if tests_all(record) else f"by {type(config.strategy).__name__}"
+    if fit := fit_of(record):
+        space = f"fit of {fit.model}, {space}"
     yield "search", f"{space} on {config.data.source}, {by}"
     yield "objective", ", ".join(map(str, record.plan.objectives))
     yield "trials", _trials(n, planned(record))
@@ -213,7 +216,9 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
             for o, v in zip(axes, covered.reference, strict=True)
         )
         yield "hypervolume", f"{100 * covered.share:.1f} % of the box from the best values to {at}"
-    if record.best is not None:
+    if fit is not None:
+        yield from chosen(fit, record)
+    elif record.best is not None:
         yield "best", describe(network_of(record, record.best))
         yield "", Text(_best(record, record.best), "green")
     for name, path in best_files(record.folder).items():

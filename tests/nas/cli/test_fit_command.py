@@ -258,7 +258,7 @@ def test_a_fit_to_measured_latency_measures_once_and_goes_on_without(
     ("arguments", "says"),
     [
         (["--step", "1", "--growth", "3", "--tolerance", "0.01"], "got no coefficients in steps of 1"),
-        (["--doubles", "latency"], "fit: got 'latency', expected one of"),
+        (["--doubles", "latency"], "--doubles: got 'latency', expected one of"),
         (["--growth", "0.5"], "growth"),
         (["--fix", "depth", "--fix", "width", "--fix", "resolution"], "expected two of them at most"),
         (["data.source=fashion_mnist"], "path"),
@@ -334,6 +334,44 @@ def test_the_training_of_a_family_that_was_stopped_goes_on(nas, scored, small, t
     assert [p.number for p in asked] == [2, 3]
     assert {p.candidate.network.head.dropout for p in asked} == {0.1}  # left as it is
     assert all(m.trained for m in read_family(tmp_path / "family").file.members)
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ((), 30),
+        (("epochs=5",), 5),
+        (("epochs=1", "final.epochs=4"), 4),
+        (("final={epochs: 2}", "epochs=1"), 2),
+    ],
+)
+def test_epochs_that_are_set_are_those_of_the_trainings_and_are_said(
+    nas, scored, small, tmp_path, settings, epochs
+):
+    asked = scored(deeper_is_better)
+    chosen = [part for text in ("execution.workers=0", *settings) for part in ("--set", text)]
+    train = ("--train", "digits", *chosen, "--seeds", "1", "--name", "family")
+    code, out, err = nas("scale", small, "--phi", "0,1", *train, "--results", tmp_path)
+    assert code == 0, err
+    assert {p.epochs for p in asked} == {epochs}
+    assert f"family: 2 trainings of {epochs} epochs," in out
+
+
+def test_the_status_of_a_fit_is_what_it_chose_by_means_over_all_seeds(nas, scored, small, tmp_path):
+    scored(deeper_is_better)
+    code, out, err = nas(
+        "fit", small, *FAST, "--name", "fit", "--sizes", "1", "--results", tmp_path, "--json"
+    )
+    assert code == 0, err
+    rule, run = document(out)["rule"], tmp_path / "fit"
+    _, out, _ = nas("status", "fit", "--results", tmp_path)
+    assert f"chosen        alpha {rule['alpha']:g}, beta {rule['beta']:g}, gamma {rule['gamma']:g}" in out
+    assert f"fit of {small}, a list of" in " ".join(out.split())
+    assert "curves        finished" in out
+    assert "best  " not in out
+    (run / "curve").rename(tmp_path / "away")
+    _, out, _ = nas("status", "fit", "--results", tmp_path)
+    assert "curves        not begun; nas resume fit" in out
 
 
 def test_a_family_whose_data_does_not_fit_is_refused_before_anything_is_written(nas, tmp_path):
