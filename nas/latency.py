@@ -25,6 +25,7 @@ from .storage import read_bounded
 if TYPE_CHECKING:
     from scaling.timing import Latency as Timed
 
+FAMILIAR = 0.5  # of a predicted latency: less than that is of blocks that the table was fitted on
 TRIES = 3  # of a measurement that is unstable
 WINNER = 4.0  # times as long for the winner
 
@@ -104,6 +105,16 @@ class Latencies:
             return f"latencies by {self.asked.table}, whose mean error is {error}"
         tolerance = f"{100 * self.asked.tolerance:g} %"
         return f"latencies measured, for the mean error of {self.asked.table}, {error}, is over {tolerance}"
+
+    def doubt(self, network: Network) -> str | None:
+        """Say why a table's error need not hold for a network; None where it was fitted on most of its blocks."""
+        known = 1.0 if self.predictor is None else self.predictor.predict(network).known
+        if known >= FAMILIAR:
+            return None
+        return (
+            f"{100 * known:.0f} % of the latency predicted is of blocks that the table was fitted on, so its error "
+            "says little here; measure it, with --latency"
+        )
 
     def _timed(self, network: Network, seconds: float) -> Timed:
         from scaling.latency import measure  # loads torch

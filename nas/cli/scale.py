@@ -19,7 +19,7 @@ from search_spaces.serialise import from_data
 
 from ..family_file import Asking, Timed, family_file, member_names, stem_of
 from ..family_folder import write_members
-from ..latency import Latency, latencies_of
+from ..latency import Latencies, Latency, latencies_of
 from ..listed import SEEDS, Regularisation
 from ..storage import check_name, inside, new_folder
 from .model import model_named, shape_from, with_input
@@ -120,6 +120,8 @@ def scale(
     nas scale run-1#best --rule fitted --train mine.yaml --seeds 3
     nas scale mobilenet_v2 --rule dwr --fix resolution --target 'latency_ms <= 20' --latency
     """
+    if settings and train_by is None:
+        raise BadInput("--set: got settings but no --train, which they override; add --train CONFIG")
     base = with_input(model_named(model, Path(results)), shape_from(shape))
     rounding: dict[str, int | float | str] = {
         "divisor": divisor, "keep": keep, "repeats": repeats, "resolution_multiple": multiple,
@@ -140,7 +142,7 @@ def scale(
         providers=providers,
     )
     unsure = tuple(unstable(made, providers))
-    made = replace(made, notes=made.notes + unsure)
+    made = replace(made, notes=made.notes + unsure + tuple(unfitted(made, providers)))
     how_trained = None
     if train_by is not None:
         grown = from_data(Regularisation, {"dropout": dropout_growth, "augmentation": augment_growth})
@@ -172,7 +174,8 @@ def scaling_of(
     try:
         plain = from_data(Scaling, data)
     except BadSpec as error:
-        path, _, said = str(error).split("\n", 1)[0].partition(":")
+        message = str(error).split("\n", 1)[0].removeprefix("spec: ")  # said of the scaling as a whole
+        path, _, said = message.partition(":")
         option = path.removeprefix("rounding.").partition("[")[0].replace("_", "-")
         raise BadInput(f"--{option}:{said}") from None
     return replace(plain, rule=rule)
@@ -250,6 +253,14 @@ def unstable(made: Family, providers: Sequence[Provider]) -> Iterator[str]:
             reason = provider.known(member.network).reason
             if reason is not None:
                 yield f"{member.name}: the latency that met it is unstable: {reason}"
+
+
+def unfitted(made: Family, providers: Sequence[Provider]) -> Iterator[str]:
+    """Yield a note for each member that met a target on latency by a table that was fitted on other kinds of blocks."""
+    for table in (one for one in providers if isinstance(one, Latencies)):
+        for member in made.members if table.predictor is not None else ():
+            if LATENCY in member.metrics and (doubt := table.doubt(member.network)):
+                yield f"{member.name}: {doubt}"
 
 
 def timed_together(made: Family, model: str, how: Latency) -> Mapping[str, Timed]:

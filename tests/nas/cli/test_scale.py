@@ -22,7 +22,7 @@ import scaling.latency
 import scaling.latency_budget
 from nas.family_file import member_names, stem_of
 from nas.family_folder import FAMILY, read_family
-from nas.latency import Latency
+from nas.latency import Latencies, Latency
 from scaling.compound import Scaling
 from scaling.cost import cost
 from scaling.family import family, parse_target
@@ -347,6 +347,40 @@ def test_a_table_answers_latency_targets_where_it_is_good_enough(monkeypatch):
     assert scale_command.providers_of(None) == (scale_command.ANALYTIC,)
 
 
+def test_a_prediction_of_blocks_that_a_table_was_not_fitted_on_is_noted(monkeypatch):
+    made = family(model("mobilenet_v2"), targets=[parse_target("macs <= 1G")])
+    met = replace(
+        made, members=tuple(replace(m, metrics={**m.metrics, "latency_ms": 4.0}) for m in made.members)
+    )
+
+    class Share:
+        def __init__(self, known):
+            self.known = known
+
+        def predict(self, _):
+            return self
+
+    table = Latencies(Latency(), device="cpu")
+    assert list(scale_command.unfitted(met, (table,))) == []
+    for known, says in ((0.2, "20 % of the latency predicted is of blocks"), (0.9, None)):
+        monkeypatch.setattr(table, "predictor", Share(known))
+        notes = list(scale_command.unfitted(met, (table,)))
+        assert bool(notes) is (says is not None)
+        assert says is None or says in notes[0]
+        assert list(scale_command.unfitted(made, (table,))) == []
+
+
+def test_a_run_or_family_in_the_place_of_a_network_says_how_one_of_it_is_named(small, tmp_path, nas):
+    nas("scale", small, "--phi", "0,1", "--name", "mine", "--results", tmp_path)
+    last = read_family(tmp_path / "mine").file.members[-1].name
+    code, _, err = nas("scale", "mine", "--results", tmp_path)
+    assert code == 2
+    assert f"a family, expected one network; name one of it, mine#{last}" in err
+    code, _, err = nas("resume", "mine", "--results", tmp_path)
+    assert code == 2
+    assert "mine: a family of which nothing is trained, expected a run" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -354,7 +388,7 @@ def test_a_table_answers_latency_targets_where_it_is_good_enough(monkeypatch):
         (["--target=macs <= 3M, macs >= 4M"], 3, "no network can keep both"),
         (["--target=params <= 900G", "--rule=resolution"], 3, "no budget is reached"),
         (["--target=mac <= 3M"], 2, "did you mean 'macs'"),
-        (["--target=macs"], 2, "limit: got 'macs', expected a metric"),
+        (["--target=macs"], 2, "target: got 'macs', expected a metric"),
         (["--phi=,"], 2, "--phi: got 0 steps"),
         (["--phi=one"], 2, "--phi: got 'one', expected numbers such as -1,0,0.5 or 0..7"),
         (["--rule=compund"], 2, "did you mean 'compound'"),
@@ -367,7 +401,12 @@ def test_a_table_answers_latency_targets_where_it_is_good_enough(monkeypatch):
         (["--repeats=up"], 2, "--repeats: got 'up', expected 'ceil', 'round' or 'floor'"),
         (["--unlike=strech"], 2, "--unlike: got 'strech', expected 'stretch' or 'repeat_last'"),
         (["--fix=size"], 2, "--fix: got 'size', expected 'depth', 'width' or 'resolution'"),
-        (["--fix=depth", "--fix=width", "--fix=resolution"], 2, "expected two of them at most"),
+        (
+            ["--fix=depth", "--fix=width", "--fix=resolution"],
+            2,
+            "--fix: got depth, width and resolution, expected two of them at most",
+        ),
+        (["--set=epochs=1"], 2, "--set: got settings but no --train"),
         (["--name=../x"], 2, "name: got '../x'"),
         (["--name=taken"], 4, "name: taken is taken"),
         (["--overlay=resent"], 2, "did you mean 'resnet'"),
