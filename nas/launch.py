@@ -24,6 +24,7 @@ from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differen
 from .execution.base import Executor
 from .execution.local import LocalWorkers
 from .execution.machine import check_workers
+from .family_folder import FAMILY
 from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
 from .latency import Latencies, Latency, described_latencies, latencies_of, refuse_changed
@@ -242,6 +243,11 @@ def run_folder(run: str, results: Path = RESULTS) -> Path:
         raise BadInput(f"{run}: no run lies there; give the folder of one, or its name with --results DIR")
     folder = inside(results, check_name(run))
     if not (folder / JOURNAL).is_file():
+        if (folder / FAMILY).is_file():
+            raise BadInput(
+                f"{run}: a family of which nothing is trained, expected a run; `nas compare {run}` shows it, and "
+                "`nas scale` with --train makes one that is trained"
+            )
         known = sorted(p.parent.name for p in results.glob(f"*/{JOURNAL}")) if results.is_dir() else []
         raise BadInput(
             f"{run}: no run of that name in {results}; expected one of: {', '.join(known) or 'none yet'}"

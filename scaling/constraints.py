@@ -70,8 +70,10 @@ class Violation:
     excess: float
 
 
-def parse_limit(text: str) -> Limit:
+def parse_limit(text: str, *, where: str = "limit") -> Limit:
     """Return the limit that text such as `macs <= 5M` or `1M <= macs <= 5M` says; units are k, M and G.
+
+    `where` is what an error calls it.
 
     >>> parse_limit("macs<=5M")
     Limit(metric='macs', at_most=5000000.0, at_least=None)
@@ -84,7 +86,7 @@ def parse_limit(text: str) -> Limit:
     one = ONE.fullmatch(text)
     if one is None:
         raise BadInput(
-            f"limit: got {text!r}, expected a metric, <= or >=, and a number, such as macs <= 5M, params >= 100k, "
+            f"{where}: got {text!r}, expected a metric, <= or >=, and a number, such as macs <= 5M, params >= 100k, "
             "1M <= macs <= 5M or latency_ms@desk <= 4"
         )
     metric, sign, number, unit = one.groups()

@@ -107,7 +107,7 @@ def family(
 
 def parse_target(text: str) -> Target:
     """Return the limits that text such as `macs <= 300M, params <= 5M` says, to be kept together."""
-    return tuple(parse_limit(part) for part in text.split(","))
+    return tuple(parse_limit(part, where="target") for part in text.split(","))
 
 
 def _at_phi(base: Network, phi: float, scaling: Scaling) -> Member:

@@ -186,9 +186,13 @@ def _made(
             continue
         first, known = made.get(name, (scaled, ()))
         made[name] = first, tuple(sorted((*known, rule), key=lambda r: _miss(r, grid, axes)))
-    said = [f"{unbuilt} points that cannot be built"] if unbuilt else []
-    said += [f"{same} points that round to the base itself"] if same else []
+    said = [f"{_points(unbuilt)} that cannot be built"] if unbuilt else []
+    said += [f"{_points(same)} rounded to the base itself"] if same else []
     return made, said
+
+
+def _points(n: int) -> str:
+    return "1 point" if n == 1 else f"{n} points"
 
 
 def _growths(
@@ -196,7 +200,7 @@ def _growths(
 ) -> dict[str, float]:
     if doubles == EXPECTED:
         return {name: rules[0].factors(1.0, axes).cost(axes) for name, (_, rules) in made.items()}
-    check_known((doubles,), where="fit", providers=providers)
+    check_known((doubles,), where="--doubles", providers=providers)
     provider = who_knows(doubles, providers)
     assert provider is not None, "it was just found to be known"
     own = provider.of(base)[doubles]

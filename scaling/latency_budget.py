@@ -58,7 +58,7 @@ class MeasuredLatency:
 
             tried: list[Latency] = []
             while len(tried) < TRIES and not any(one.stable for one in tried):
-                tried.append(self._measure({"calibration": sentinel()}, self.settings).sentinel)
+                tried.append(self._measure({"the sentinel": sentinel()}, self.settings).sentinel)
             self._calibration = min(tried, key=lambda one: (not one.stable, one.median_ms))
         return self._calibration
 

@@ -15,6 +15,7 @@ from search_spaces.serialise import load
 from search_spaces.zoo import MODELS, is_model, model
 
 from ..family_folder import family_folder, read_family
+from ..launch import run_folder
 from .record import network_of, read_record, trial_named
 
 FILES = (".json", ".yaml", ".yml")
@@ -35,6 +36,10 @@ def model_named(text: str, results: Path) -> Network:
         raise BadInput(
             f"model: got {text!r}, a search space, expected one network; search it, or see `nas space {text}`"
         )
+    if not text.endswith(FILES) and (holds := _in_results(text, results)):
+        raise BadInput(
+            f"model: got {text!r}, a {holds[0]}, expected one network; name one of it, {text}#{holds[1]}"
+        )
     if not text.endswith(FILES) and not Path(text).is_file():
         raise BadInput(
             f"model: got {text!r}, expected a published network ({', '.join(MODELS)}), a spec file "
@@ -46,6 +51,17 @@ def model_named(text: str, results: Path) -> Network:
             f"{text}: a space of {count(network):,} architectures, expected one; see `nas space {text}`"
         )
     return network
+
+
+def _in_results(text: str, results: Path) -> tuple[str, str] | None:
+    """Return what lies in the results by that name, a family or a run, and how a network of it is named."""
+    if (family := family_folder(text, results)) is not None:
+        return "family", read_family(family).file.members[-1].name
+    try:
+        run_folder(text, results)
+    except BadInput:
+        return None
+    return "run", "best"
 
 
 def with_input(network: Network, shape: tuple[int, ...] | None) -> Network:

@@ -168,7 +168,7 @@ def test_what_doubles_may_be_measured_and_each_network_is_measured_once() -> Non
 
 
 def test_a_metric_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(BadInput, match="fit: got 'latency', expected one of"):
+    with pytest.raises(BadInput, match="--doubles: got 'latency', expected one of"):
         grid_of(base(16, 16), doubles="latency")
     assert EXPECTED == "expected"
 
