@@ -19,7 +19,10 @@ COLLAPSED = (
     0.5  # of a derived architecture's choices that could skip: so many skips say that a search has failed
 )
 HOLLOW = 0.75  # of those that could take something without weights
-TRY = "try mixing: dirichlet, partial: 4 with edges: true, a warmup, or stop_at_skips"
+TRY = (
+    "try more steps (epochs, a smaller batch) with a warmup, mixing: dirichlet, partial: 4 with edges: true, or "
+    "stop_at_skips"
+)
 UNDECIDED = 0.98  # of the largest entropy
 CALIBRATING = 8  # batches that a path's norms are fitted on before it is scored
 
