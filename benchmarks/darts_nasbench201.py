@@ -139,7 +139,8 @@ def kept(out: Path) -> list[dict[str, object]]:
 
 def add(out: Path, row: dict[str, object], *, lock: Path, pictures: int, fingerprint: str) -> None:
     """Add a row to a result file that another process may add to as well."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (out.parent, lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         order = list(METHODS)
