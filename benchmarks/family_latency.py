@@ -61,7 +61,7 @@ def main() -> None:
     result = {
         "machine": machine(),
         "load": [round(value, 2) for value in os.getloadavg()],
-        "settings": vars(given) | {"out": str(given.out)},
+        "settings": {name: value for name, value in vars(given).items() if name not in ("out", "again")},
         "base": {"key": key(base), "latency_ms": round(own, 3)},
         "sentinel_ms": round(latency.calibration.median_ms, 4),
         "sentinel_stable": latency.calibration.stable,
