@@ -24,7 +24,7 @@ from ..listed import SEEDS, Regularisation
 from ..storage import check_name, inside, new_folder
 from .model import model_named, shape_from, with_input
 from .options import RESULTS, AsJson, Divisor, Fix, Keep, Multiple, Repeats, Results, UnlikeLayers
-from .scale_picture import check_drawable, draw, overlays, write_table
+from .scale_picture import CSV, PICTURE, check_drawable, draw, overlays, write_table
 from .scale_rule import rule_named
 from .scale_train import train, training
 from .scale_view import document, report
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 PHIS = (0.0, 1.0, 2.0, 3.0)  # where neither --phi nor --target is given, of rules without rows
 MOST_PHIS = 64
 DONE, UNSTABLE = 0, 1
-CSV, PICTURE = "family.csv", "family.png"
 GROWN = Regularisation()
 
 

@@ -19,6 +19,7 @@ from ..family_folder import FamilyRecord, family_folder, read_family
 from .published import Published, is_published, published
 
 Overlay = FamilyRecord | Published
+CSV, PICTURE = "family.csv", "family.png"
 USUAL = ("efficientnet", "resnet", "mobilenet_v2")  # without --overlay
 LARGE = 128  # from this size on the base's input is like that of published networks
 NONE = "none"

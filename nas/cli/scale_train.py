@@ -23,12 +23,11 @@ from ..plan import finals
 from ..proposal import Kind
 from ..study import Study
 from .running import carry_out, command_for, stopped
-from .scale_picture import draw, overlays, write_table
+from .scale_picture import CSV, PICTURE, draw, overlays, write_table
 from .scale_view import document, report
 from .search import config_from
 from .show import complain, emit, say
 
-CSV, PICTURE = "family.csv", "family.png"
 EXAMPLE = "digits"  # in the place of a config: the embedded example's data and recipe
 DONE, NOTHING_FOUND = 0, 1
 
