@@ -31,6 +31,9 @@ from .strategies import Evolution, StrategyConfig
 
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
+CLUSTER = re.compile(
+    r"auto|local:[1-9]\d{0,3}|[A-Za-z0-9][A-Za-z0-9._-]*(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?"
+)
 DEFAULT_STRATEGY = "evolution"
 NESTED: dict[str, type] = {
     "search": StrategyConfig,
@@ -62,19 +65,46 @@ class Final(Data):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution(Checked):
-    """Who runs trials: worker processes that can be killed, or (0 workers) this process."""
+    """Who runs trials: worker processes that can be killed, this process (0 workers), or a Ray cluster.
 
-    workers: Annotated[int, Field(ge=0, le=1024)] = 1
+    `workers` None: one, or on a cluster as many as fit. On a cluster a trial asks for `threads` processors and
+    `gpus`: none, a share of one, one, or several, over which its batches are split.
+    """
+
+    workers: Annotated[Annotated[int, Field(ge=0, le=4096)] | None, ByKind()] = None
     threads: Whole = 1  # of each worker
     device: str = "auto"
     trial_seconds: Annotated[Seconds | None, ByKind()] = (
         None  # a longer trial is killed; not the final training
     )
+    cluster: Annotated[str | None, ByKind()] = None  # auto, HOST, HOST:PORT, or local:N
+    gpus: Annotated[float, Field(ge=0, le=64, allow_inf_nan=False)] = 0.0  # of each trial, on a cluster
+    gpu_hours: Annotated[Seconds | None, ByKind()] = None  # no trial is begun once as many are used
 
     def check(self) -> None:
-        """Refuse a device whose name says nothing; whether one is there, workers find out."""
+        """Refuse a device or cluster whose name says nothing; whether one is there, workers find out."""
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise BadInput(f"device: got {self.device!r}, expected auto, cpu, cuda or cuda:0 and so on")
+        if self.cluster is not None and not CLUSTER.fullmatch(self.cluster):
+            raise BadInput(
+                f"cluster: got {self.cluster!r}, expected auto, a host such as 10.0.0.5 or 10.0.0.5:6379, or local:4"
+            )
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise BadInput(
+                f"gpus: got {self.gpus:g}, expected a share of one, such as 0.25, or a whole number"
+            )
+        if self.cluster is None and self.gpus:
+            raise BadInput(
+                f"gpus: got {self.gpus:g} without a cluster, expected 0; on this machine `device` says where trials "
+                "run, and cluster=local:1 shares its GPUs"
+            )
+        if self.cluster is not None and self.workers == 0:
+            raise BadInput("workers: got 0 with a cluster, expected 1 or more, or none for as many as fit")
+
+    @property
+    def here(self) -> int:
+        """How many workers run on this machine; 0 stands for this process."""
+        return 1 if self.workers is None else self.workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

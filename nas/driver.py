@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
-from .execution.base import Ended, Executor, Report
+from .execution.base import Executor, Happening, Notice, Report
 from .history import Trial
 from .measured import StopAsked
 from .study import Study
 
 PAUSE_SECONDS = 0.5
 Ending = Literal["finished", "interrupted"]
-Watch = Callable[[str, Trial], None]  # what happened (asked, report, told, retried), to which trial
+Watch = Callable[[str, Trial | None], None]  # asked, report, told, retried: to which trial; or a notice
 
 
 @dataclass(slots=True)
@@ -82,7 +82,10 @@ def _fill(study: Study, executor: Executor, watch: Watch, stop: StopSign) -> Non
         watch("asked", trial)
 
 
-def _record(study: Study, happened: Report | Ended, watch: Watch) -> None:
+def _record(study: Study, happened: Happening, watch: Watch) -> None:
+    if isinstance(happened, Notice):
+        watch(happened.text, None)
+        return
     trial = study.history.trials[happened.number]
     if isinstance(happened, Report):
         study.report(happened.number, happened.epoch, happened.metrics)

@@ -57,7 +57,7 @@ def create(
         raise StorageError(
             f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
         )
-    check_workers(config.execution.workers, config.execution.threads)
+    _check_here(config)
     data = data_of(config)
     if not data["test"] and config.final.of != "none":
         raise BadInput(
@@ -91,7 +91,7 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyCon
     """Open a run to go on with it; overrides may change how much is done (trials, minutes, execution), no more."""
     with _closed_if_raising(Journal.open(folder)) as journal:
         config, space, amended = settings(journal.events, overrides)
-        check_workers(config.execution.workers, config.execution.threads)
+        _check_here(config)
         plan = plan_of(config, space, providers=providers_of(config, space))
         refuse_changed(latencies_in(plan), journal.header)
         return Study(plan, journal, amended=amended), config
@@ -152,7 +152,9 @@ def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]
         "fingerprint": cast("dict[str, Json]", header["data"])["fingerprint"], "imports": list(config.imports),
         "threads": config.execution.threads, "trial_seconds": config.execution.trial_seconds,
     }  # fmt: skip
-    if config.execution.workers == 0:
+    if config.execution.cluster is not None:
+        return _on_cluster(config, folder, setup)
+    if config.execution.here == 0:
         from .execution.in_process import InProcess
         from .worker import bench_of  # which loads torch in this process
 
@@ -160,7 +162,7 @@ def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]
     return LocalWorkers(
         setup=setup,
         folder=folder,
-        workers=config.execution.workers,
+        workers=config.execution.here,
         threads=config.execution.threads,
         trial_seconds=config.execution.trial_seconds,
     )
@@ -263,6 +265,27 @@ def _closed_if_raising(journal: Journal) -> Iterator[Journal]:
     except BaseException:
         journal.close()
         raise
+
+
+def _on_cluster(config: StudyConfig, folder: Path, setup: Mapping[str, Json]) -> Executor:
+    from .execution.ray_trial import Share
+    from .execution.ray_tune import RayTune, Wanted  # which load Ray
+
+    asked = config.execution
+    assert asked.cluster is not None
+    wanted = Wanted(
+        cluster=asked.cluster,
+        share=Share(cpus=asked.threads, gpus=asked.gpus),
+        workers=asked.workers,
+        trial_seconds=asked.trial_seconds,
+    )
+    return RayTune(setup=setup, folder=folder, wanted=wanted)
+
+
+def _check_here(config: StudyConfig) -> None:
+    """Refuse what this machine cannot run; a cluster's nodes are asked by its own checks."""
+    if config.execution.cluster is None:
+        check_workers(config.execution.here, config.execution.threads)
 
 
 def _table_of(table: str) -> dict[str, Json]:

@@ -148,9 +148,12 @@ class Study:
         return found
 
     def _next(self) -> Asked | None:
-        if self._pending:
+        while self._pending:
             trial = self.history.trials[self._pending.pop(0)]
-            return trial, self.candidate(trial)
+            if (
+                trial.outcome is None
+            ):  # which an attempt that was begun without being asked for may have brought
+                return trial, self.candidate(trial)
         asked = self._next_trial() or self._next_confirmation() or self._next_final()
         if asked is not None:
             self._record("ask", ask_payload(asked[0], self._admission.ledger.payload()))

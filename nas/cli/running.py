@@ -64,13 +64,17 @@ def driven(study: Study, config: StudyConfig, folder: Path, *, to: Console) -> E
     The journal is closed at the end, however that comes.
     """
     say(_opening(study, config, folder), to=to)
-    if warning := crowded(config.execution.workers, config.execution.threads):
+    if config.execution.cluster is None and (
+        warning := crowded(config.execution.here, config.execution.threads)
+    ):
         complain(warning)
     try:
-        with stop_on_signals() as stop:
-            executor = executor_for(config, folder, study.journal.header)
-            with watching(study, folder.name, workers=config.execution.workers or 1, to=to) as watch:
-                return drive(study, executor, watch=watch, stop=stop)
+        executor = executor_for(config, folder, study.journal.header)
+        with (  # the signals after the executor, for Ray takes them for itself when it begins
+            stop_on_signals() as stop,
+            watching(study, folder.name, workers=executor.workers, to=to) as watch,
+        ):
+            return drive(study, executor, watch=watch, stop=stop)
     except ClosedOutputError:
         complain(f"nobody reads the output any more, so the run was stopped. {_how_to_go_on(study, folder)}")
         return None
@@ -93,19 +97,25 @@ def command_for(command: str, folder: Path) -> str:
 
 def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
     told = len(study.history.told)
-    workers = 0 if config.table else config.execution.workers
     every = study.plan.final == "every"
     epochs = (study.plan.final_epochs if every else None) or study.plan.epochs
     parts = [
         many(finals(study.plan) if every else study.plan.trials, "training" if every else "trial")
         + (f" looked up in {config.table}" if config.table else f" of {many(epochs, 'epoch')}"),
         f"limits: {', '.join(config.limits)}" if config.limits else "no limits",
-        many(workers, "worker") if workers else "in this process",
+        _where(config),
     ]
     if known := latencies_in(study.plan):
         parts.insert(2, known.said())
     begun = f"; {told} of its trainings {'is' if told == 1 else 'are'} done already" if told else ""
     return f"{folder.name}: {', '.join(parts)}; in {short_path(folder)}{begun}"
+
+
+def _where(config: StudyConfig) -> str:
+    asked = config.execution
+    if asked.cluster is not None:
+        return f"on the cluster {asked.cluster}"
+    return "in this process" if config.table or asked.here == 0 else many(asked.here, "worker")
 
 
 def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -> int:

@@ -176,7 +176,7 @@ def _spent(record: Record, now: float) -> float:
 def _left(record: Record, now: float) -> float | None:
     if record.state == "finished":
         return 0.0
-    workers = record.config.execution.workers or 1
+    workers = record.config.execution.here or 1
     left = seconds_left(record.history, record.plan, workers=workers, now=now)
     return None if left is None else round(left, 1)
 

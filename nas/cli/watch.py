@@ -56,8 +56,11 @@ class Lines:
         self._study = study
         self._to = to
 
-    def __call__(self, what: str, trial: Trial) -> None:
+    def __call__(self, what: str, trial: Trial | None) -> None:
         """Show an event."""
+        if trial is None:
+            say(what, to=self._to)
+            return
         if what not in ("told", "retried"):
             return
         place = f"{PHASES[trial.kind]} {counted(self._study, trial.kind)}"
@@ -76,6 +79,7 @@ class LiveTable:
         self._name = name
         self._workers = workers
         self._phase, self._bar = "starting", (0, 1)
+        self._notice = ""  # the last word on the place where trials run
         self._body: RenderableType = Text()
         self._ends_at: float | None = None
         self._began_at = time.time() - seconds_spent(study.history)
@@ -84,8 +88,10 @@ class LiveTable:
         if study.history.trials:
             self._draw()
 
-    def __call__(self, what: str, trial: Trial) -> None:
+    def __call__(self, what: str, trial: Trial | None) -> None:
         """Show an event."""
+        if trial is None:
+            self._notice = what
         if what == "told":
             self._best = Group(*self._best_lines())
         if what != "report" or time.monotonic() >= self._drawn_at + PAUSE_SECONDS:
@@ -102,7 +108,8 @@ class LiveTable:
         newest = next(reversed(study.history.trials.values()))
         self._bar = _progress(study, newest.kind)
         self._phase = PHASES[newest.kind]
-        self._body = Group(self._best, Text(), _trials(study), *self._turned_away())
+        notice = [Text(self._notice, "yellow")] if self._notice else []
+        self._body = Group(self._best, Text(), _trials(study), *self._turned_away(), *notice)
         self._drawn_at = time.monotonic()
 
     def _head(self) -> RenderableType:

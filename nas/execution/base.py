@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,8 +27,22 @@ class Ended:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a user should know of the place where trials run, such as that nothing is left to run them."""
+
+    text: str
+
+
+Happening = Report | Ended | Notice
+
+
 class Executor(Protocol):
     """Runs trials side by side; one thread talks to it."""
+
+    @property
+    def workers(self) -> int:
+        """How many trials can run side by side."""
 
     @property
     def free(self) -> int:
@@ -37,7 +51,7 @@ class Executor(Protocol):
     def submit(self, proposal: Proposal, attempt: int, *, alone: bool = False) -> None:
         """Begin a trial; one to run `alone` has run out of memory, and nothing runs beside it."""
 
-    def wait(self, seconds: float) -> list[Report | Ended]:
+    def wait(self, seconds: float) -> Sequence[Happening]:
         """Return what has happened, waiting up to `seconds` for something to."""
 
     def interrupt(self) -> None:

@@ -19,6 +19,11 @@ class InProcess:
         self._running = self._stopped = False
 
     @property
+    def workers(self) -> int:
+        """One after the other."""
+        return 1
+
+    @property
     def free(self) -> int:
         """How many more trials can be taken on now."""
         return int(self._next is None)

@@ -32,7 +32,10 @@ GRACE_SECONDS = 2.0  # past its limit, for a trial to stop by itself before it i
 
 
 class LocalWorkers:
-    """Up to `workers` trials side by side; `setup` is sent to each worker first; `program` is what a worker runs."""
+    """Up to `workers` trials side by side; `setup` is sent to each worker first; `program` is what a worker runs.
+
+    What a worker prints goes to `<folder>/<log>-<slot>.log`.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class LocalWorkers:
         threads: int,
         trial_seconds: float | None,
         program: Sequence[str] = PROGRAM,
+        log: str = "worker",
     ) -> None:
         self._setup = dict(setup)
         self._folder = folder
@@ -50,10 +54,16 @@ class LocalWorkers:
         self._threads = threads
         self._trial_seconds = trial_seconds
         self._program = program
+        self._log = log
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
         self._stillborn = 0
         self._alone: tuple[Proposal, int] | None = None  # waits for the others to end, then runs by itself
+
+    @property
+    def workers(self) -> int:
+        """How many trials can run side by side."""
+        return self._most
 
     @property
     def free(self) -> int:
@@ -115,7 +125,12 @@ class LocalWorkers:
     def _begin(self) -> WorkerProcess:
         taken = {worker.slot for worker in self._workers}
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
-        worker = WorkerProcess(self._program, slot=slot, folder=self._folder, threads=self._threads)
+        worker = WorkerProcess(
+            self._program,
+            slot=slot,
+            log=self._folder / f"{self._log}-{slot}.log",
+            threads=self._threads,
+        )
         self._selector.register(worker.says, selectors.EVENT_READ, worker)
         self._workers.append(worker)
         worker.send({"setup": self._setup})

@@ -32,9 +32,9 @@ CHUNK = 1 << 16
 
 
 class WorkerProcess:
-    """A worker, what it works on, and its log `worker-<slot>.log`, in which no other one at work writes."""
+    """A worker, what it works on, and its log, in which no other one at work writes."""
 
-    def __init__(self, program: Sequence[str], *, slot: int, folder: Path, threads: int) -> None:
+    def __init__(self, program: Sequence[str], *, slot: int, log: Path, threads: int) -> None:
         self.slot = slot
         self.proposal: Proposal | None = None  # at work
         self.attempt = 0
@@ -44,13 +44,10 @@ class WorkerProcess:
         self.latest: float | None = None  # when it is killed, where its trial has a limit
         self._oom_kills = 0
         self._unread = bytearray()
-        path = folder / f"worker-{slot}.log"
         try:
-            self._log: IO[bytes] = path.open("ab")
+            self._log: IO[bytes] = log.open("ab")
         except OSError as error:
-            raise StorageError(
-                f"{path}: a worker's log cannot be opened ({error}); free or mend it"
-            ) from None
+            raise StorageError(f"{log}: a worker's log cannot be opened ({error}); free or mend it") from None
         self._process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
             env=_environment(threads), start_new_session=True,
