@@ -32,8 +32,13 @@ class StopSign:
     interrupt: Callable[[], None] = lambda: None
 
 
-def drive(study: Study, executor: Executor, *, watch: Watch, stop: StopSign) -> Ending:
-    """Run a study to its end, or until `stop` is raised; the executor is closed either way."""
+def drive(
+    study: Study, executor: Executor, *, watch: Watch, stop: StopSign, tidy: Callable[[], None] = lambda: None
+) -> Ending:
+    """Run a study to its end, or until `stop` is raised; the executor is closed either way.
+
+    `tidy` is called after each time that anything was told: what it removes, nothing that comes may need.
+    """
     stop.interrupt = executor.interrupt
     study.measuring.stopping = lambda: stop.raised
     try:
@@ -42,10 +47,13 @@ def drive(study: Study, executor: Executor, *, watch: Watch, stop: StopSign) -> 
                 _fill(study, executor, watch, stop)
                 if study.finished:
                     study.measure_winner()
+                    tidy()
                     study.end("finished")
                     return "finished"
                 for happened in executor.wait(PAUSE_SECONDS):
                     _record(study, happened, watch)
+                    if isinstance(happened, Ended):
+                        tidy()
         study.end("interrupted")
         return "interrupted"
     finally:

@@ -51,6 +51,13 @@ class Trial:
         return self.identity.key
 
     @property
+    def schedule(self) -> int:
+        """The epochs of the whole training; a rung makes fewer of them, its budget."""
+        if self.kind is not Kind.RUNG:
+            return self.identity.epochs
+        return cast(int, cast("Mapping[str, Json]", self.settings)["of"])
+
+    @property
     def alone(self) -> bool:
         """Whether nothing may run beside its next attempt, because an earlier one ran out of memory."""
         return any(note.startswith(f"{Status.OUT_OF_MEMORY.value}:") for note in self.attempt_notes)
@@ -74,6 +81,7 @@ class History:
     header: Mapping[str, Json] = field(default_factory=dict)
     trials: dict[int, Trial] = field(default_factory=dict)
     by_kind: dict[Kind, list[Trial]] = field(default_factory=lambda: {kind: [] for kind in Kind})
+    begun: dict[int, int] = field(default_factory=dict)  # how many before it, by a candidate's first trial
     untold: dict[int, Trial] = field(default_factory=dict)  # asked, and no outcome yet
     told: list[int] = field(default_factory=list)  # numbers, in the order told
     ledger: list[Rejection] = field(default_factory=list)
@@ -96,6 +104,22 @@ class History:
     def of(self, kind: Kind) -> list[Trial]:
         """List the trials of a kind, in the order asked."""
         return self.by_kind[kind]
+
+    @property
+    def candidates(self) -> list[Trial]:
+        """The first training of each candidate, in the order asked; promotions go on with it."""
+        return [self.trials[number] for number in self.begun]
+
+    def rung_below(self, trial: Trial) -> Trial | None:
+        """Return the rung that a trial was promoted from, whose training it goes on with."""
+        parent = None if trial.parent is None else self.trials[trial.parent]
+        promoted = parent is not None and parent.kind is Kind.RUNG and trial.kind in (Kind.RUNG, Kind.TRAIN)
+        return parent if promoted else None
+
+    def trained(self, trial: Trial) -> int:
+        """Return how many epochs of a trial's budget were trained before it."""
+        below = self.rung_below(trial)
+        return 0 if below is None else below.identity.epochs
 
     def waits_for(self, *kinds: Kind) -> bool:
         """Tell whether a trial of these kinds was asked and not told."""
@@ -201,6 +225,8 @@ def _asked(history: History, event: Event) -> None:
     )
     history.trials[number] = history.untold[number] = trial
     history.by_kind[trial.kind].append(trial)
+    if trial.kind in (Kind.TRAIN, Kind.RUNG) and history.rung_below(trial) is None:
+        history.begun[number] = len(history.begun)
     _rejected(history, said, before=number)
 
 

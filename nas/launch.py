@@ -67,12 +67,14 @@ def create(
     space = space_of(config, data)
     plan = plan_of(config, space, providers=providers_of(config, space))
     _check_metrics(plan, config, data)
-    if config.table and config.strategy.shares_weights:
+    if config.table and (config.strategy.shares_weights or config.strategy.promotes):
+        does = "trains supernets" if config.strategy.shares_weights else "stops trainings early"
         raise BadInput(
-            f"strategy: got {type(config.strategy).__name__}, which trains supernets, in a study that looks trials up "
-            f"in the table {config.table}; give it data, or take another strategy"
+            f"strategy: got {type(config.strategy).__name__}, which {does}, in a study that looks trials up in the "
+            f"table {config.table}, which has one answer a member; give it data, or take another strategy"
         )
     config.strategy.check_space(plan.space)
+    config.strategy.check_epochs(plan.epochs)
     if plan.limits:
         _check_nothing_is_cut_short(config)
         refuse_contradictions(plan.limits)

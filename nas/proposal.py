@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar, cast
 
-from search_spaces.data import Data
+from search_spaces.block import Whole
+from search_spaces.data import Data, register
 from search_spaces.serialise import key
 
 from .recipe import Candidate
@@ -18,6 +19,7 @@ class Kind(StrEnum):
     """What a proposal is for; each kind is one job."""
 
     TRAIN = "train"  # train on the train part, score on the validation part
+    RUNG = "rung"  # the same for the first epochs of a training alone; a promotion goes on from there
     SUPERNET = (
         "supernet"  # train one network that holds all members of the space, or many, with shared weights
     )
@@ -28,6 +30,7 @@ class Kind(StrEnum):
 
 SEARCHING = (
     Kind.TRAIN,
+    Kind.RUNG,
     Kind.SUPERNET,
     Kind.INHERIT,
 )  # what strategies ask for; the study itself asks the rest
@@ -39,6 +42,14 @@ class Settings(Data):
     __slots__ = ()
     tagged: ClassVar[bool] = True
     open: ClassVar[bool] = True
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung(Settings):
+    """That a training is the beginning of one `of` so many epochs, whose learning rates it follows."""
+
+    of: Whole
 
 
 class Status(StrEnum):
@@ -64,6 +75,7 @@ class Proposal:
     parent: int | None = None  # the proposal that it continues or follows from
     parent_key: str | None = None
     settings: Settings | None = None  # of a job that trains by more than a recipe
+    trained: int = 0  # of a promotion: epochs that its parent, a rung, has trained already
 
     @property
     def key(self) -> str:
@@ -90,7 +102,7 @@ class Identity:
 
 def job_name(kind: Kind, settings: Settings | None, parent: int | None) -> str:
     """Return what tells jobs apart that share a candidate, budget and seed; nothing for a training."""
-    if kind not in (Kind.SUPERNET, Kind.INHERIT):
+    if kind not in (Kind.RUNG, Kind.SUPERNET, Kind.INHERIT):
         return ""
     said = "" if settings is None else f" by {key(settings)}"
     return f"{kind.value}{said}{f' of {parent}' if kind is Kind.INHERIT else ''}"

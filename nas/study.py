@@ -67,6 +67,10 @@ class Study:
                 limits=plan.limits,
                 waits=self.history.waits_for,
                 hurries=self._time_is_up,
+                epochs=plan.epochs,
+                flying=self._budgets_in_flight,
+                begun=lambda: len(self.history.begun),
+                trials=plan.trials,
             )
         )
         for event in journal.events:
@@ -129,6 +133,11 @@ class Study:
     def finished(self) -> bool:
         """Whether all is told and nothing is left to ask."""
         return not self.history.untold and self._search_is_over() and self._nothing_left()
+
+    @property
+    def searching(self) -> bool:
+        """Whether the search goes on: something in it is in flight, or may be asked yet."""
+        return self.history.waits_for(*SEARCHING) or not self._search_is_over()
 
     @property
     def best(self) -> Trial | None:
@@ -274,6 +283,7 @@ class Study:
             parent=trial.parent,
             parent_key=None if trial.parent is None else self.history.trials[trial.parent].key,
             settings=from_data(Settings, trial.settings) if trial.settings else None,
+            trained=self.history.trained(trial),
         )
 
     def _admits(self, candidate: Candidate) -> bool:
@@ -288,9 +298,13 @@ class Study:
         identity = self._identity(candidate, request.epochs or plan.epochs, seed, job)
         if identity in self._known:
             return False
+        if request.parent is not None and self.history.trials[request.parent].kind is Kind.RUNG:
+            return True  # a promotion: its candidate was admitted before
         if not self._admission.keeps(candidate.network, identity.key):
             return False
-        return plan.twins or bool(job) or self._class(candidate, identity.recipe) not in self._classes
+        if plan.twins or request.kind not in (Kind.TRAIN, Kind.RUNG):
+            return True
+        return self._class(candidate, identity.recipe) not in self._classes
 
     def _class(self, candidate: Candidate, recipe: str) -> tuple[str, str]:
         return equivalence(candidate.network), recipe
@@ -311,7 +325,7 @@ class Study:
         if kind == "ask":
             trial = next(reversed(self.history.trials.values()))
             self._known.add(trial.identity)
-            if not self.plan.twins and not trial.identity.job:
+            if not self.plan.twins and trial.kind not in (Kind.SUPERNET, Kind.INHERIT):
                 self._classes.add(self._class(self.candidate(trial), trial.identity.recipe))
         for number in self.history.told[before:]:
             trial = self.history.trials[number]
@@ -323,15 +337,24 @@ class Study:
         if trial.done:
             scores = () if trial.kind is Kind.SUPERNET else costs(as_judged(trial), self.plan.objectives)
         weights = trial.outcome.weights if trial.outcome and trial.done else {}
-        return Told(trial.number, trial.code, scores, trial.kind, weights)
+        before = self.history.begun.get(trial.number)
+        return Told(
+            trial.number, trial.code, scores, trial.kind, weights, epochs=trial.identity.epochs, before=before
+        )
 
     def _search_is_over(self) -> bool:
+        """Tell whether nothing more is searched for; where there are rungs, their strategy says when."""
         history = self.history
-        if history.exhausted or len(history.of(Kind.TRAIN)) >= self.plan.trials:
+        all_begun = len(history.begun) >= self.plan.trials
+        if history.exhausted or (all_begun and not history.of(Kind.RUNG)):
             return True
         if history.of(Kind.CONFIRM) or history.of(Kind.FINAL):
             return True
         return self._time_is_up() and not self._owes_a_training()
+
+    def _budgets_in_flight(self) -> Iterator[int]:
+        trials = self.history.untold.values()
+        return (t.identity.epochs for t in trials if t.kind in (Kind.TRAIN, Kind.RUNG))
 
     def _time_is_up(self) -> bool:
         history = self.history
@@ -341,8 +364,11 @@ class Study:
     def _owes_a_training(self) -> bool:
         """Tell whether a supernet was trained and what it leads to was not: its time would have been for nothing.
 
-        A mixture leads to what it derives; what others lead to their strategy knows, which hurries from here on.
+        A mixture leads to what it derives; what others lead to their strategy knows, which hurries from here on. Rungs
+        lead to a training in full.
         """
+        if self.history.of(Kind.RUNG):
+            return not any(t.outcome is None or t.done for t in self.history.of(Kind.TRAIN))
         followed = {t.parent for t in self.history.of(Kind.TRAIN)}
         return any(
             t.done and t.outcome is not None and not (t.outcome.weights and t.number in followed)

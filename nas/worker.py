@@ -80,6 +80,7 @@ def proposal_of(said: Mapping[str, Json]) -> Proposal:
         parent=cast("int | None", said["parent"]),
         parent_key=cast("str | None", said.get("parent_key")),
         settings=from_data(Settings, said["settings"]) if said.get("settings") else None,
+        trained=cast(int, said.get("trained", 0)),
     )
 
 

@@ -5,19 +5,18 @@ when each objective's metric is there and a finite number. One that is not is on
 neither dominates nor is dominated.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from numbers import Real
-from operator import le
 from typing import Literal, Self, TypeAlias
 
 from search_spaces.errors import BadInput
 
+from ..dominance import Costs, covers, ranks_of, room_of
+
 Point: TypeAlias = Mapping[str, object]
-Costs: TypeAlias = tuple[float, ...]  # one per objective, less is better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,33 +79,19 @@ def dominates(a: Point, b: Point, objectives: Sequence[Objective]) -> bool:
 def nondominated_sort(
     points: Sequence[Point], objectives: Sequence[Objective]
 ) -> tuple[tuple[int, ...], ...]:
-    """Positions by rank: the front, the front of what is left without it, and so on.
+    """Positions by rank: the front, the front of what is left without it, and so on; see `ranks_of`.
 
-    Each vector, in lexicographic order, joins the first rank where none dominates it, found by bisection
-    (Zhang et al. 2015, ENS-BS): O(n log n) for two objectives. Raises BadInput without objectives.
+    Raises BadInput without objectives.
     """
     places = _places(points, objectives)
-    ranks: list[list[Costs]] = []
-    for vector in sorted(places):
-        index = _first_rank(ranks, vector)
-        if index == len(ranks):
-            ranks.append([])
-        ranks[index].append(vector)
-    return tuple(_spread(rank, places) for rank in ranks)
+    return tuple(_spread(rank, places) for rank in ranks_of(places))
 
 
 def crowding_distance(points: Sequence[Point], objectives: Sequence[Objective]) -> tuple[float, ...]:
-    """How much room each point of one rank has: the perimeter of its neighbours' box, in ranges.
-
-    The first and last of each objective have infinity, an unusable point 0; an objective in which all are
-    equal adds nothing, and equal values keep their order (Deb et al. 2002, section III-B).
-    """
+    """How much room each point of one rank has, see `room_of`; an unusable point has 0."""
     vectors = {i: costs(point, objectives) for i, point in enumerate(points)}
-    usable = {i: vector for i, vector in vectors.items() if vector is not None}
-    room = [0.0] * len(points)
-    for axis in range(len(objectives)) if usable else ():
-        _add_room(room, {i: vector[axis] / 2 for i, vector in usable.items()})  # halves: no range overflows
-    return tuple(room)
+    room = room_of({i: vector for i, vector in vectors.items() if vector is not None})
+    return tuple(room.get(i, 0.0) for i in vectors)
 
 
 def costs(point: Point, objectives: Sequence[Objective]) -> Costs | None:
@@ -120,11 +105,6 @@ def costs(point: Point, objectives: Sequence[Objective]) -> Costs | None:
             return None
         vector.append(value if objective.direction == "min" else -value)
     return tuple(vector)
-
-
-def covers(a: Costs, b: Costs) -> bool:
-    """Whether `a` is nowhere worse than `b`."""
-    return all(map(le, a, b))
 
 
 def finite(point: Point, metric: str) -> float | None:
@@ -176,23 +156,3 @@ def _undominated(ordered: Sequence[Costs]) -> Sequence[Costs]:
         if not any(covers(other, vector) for other in best):
             best.append(vector)
     return best
-
-
-def _first_rank(ranks: Sequence[Sequence[Costs]], vector: Costs) -> int:
-    """The first rank with none that dominates `vector`; if rank k has one, so has every rank before it."""
-    return bisect_right(ranks, False, key=lambda rank: not _beaten(vector, rank))
-
-
-def _beaten(vector: Costs, rank: Sequence[Costs]) -> bool:
-    if len(vector) == 2:  # the last to join has the least second cost of its rank
-        return rank[-1][1] <= vector[1]
-    return any(covers(other, vector) for other in reversed(rank))
-
-
-def _add_room(room: list[float], values: Mapping[int, float]) -> None:
-    order = sorted(values, key=values.__getitem__)
-    span = values[order[-1]] - values[order[0]]
-    room[order[0]] = room[order[-1]] = inf
-    for before, i, after in zip(order, order[1:], order[2:], strict=False):
-        if span > 0:
-            room[i] += (values[after] - values[before]) / span

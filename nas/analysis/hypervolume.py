@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from math import inf, isfinite, log, prod
 from sys import float_info
 
-from nas.analysis.front import Costs, Objective, Point, costs, covers, finite
+from nas.analysis.front import Objective, Point, costs, finite
+from nas.dominance import Costs, covers
 from search_spaces.errors import BadInput
 
 MARGIN = 0.1  # of the range, from the worst value to the reference

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from search_spaces.errors import BadInput
 
-from ..analysis.front import Costs, Objective, covers, front
+from ..analysis.front import Objective, front
 from ..analysis.hypervolume import common_reference, hypervolume
+from ..dominance import Costs, covers
 from .protocols import Task
 from .table import Row, Table
 

@@ -69,6 +69,11 @@ def play(ground: Ground, strategy: StrategyConfig, *, seed: int) -> tuple[Values
     It may never ask a member twice; one that does all the same pays for it again. What lies outside the task's limit is
     never admitted, and costs nothing.
     """
+    if strategy.promotes:
+        raise BadInput(
+            f"got {type(strategy).__name__}, which stops trainings early, expected a strategy that asks for "
+            "architectures alone: a table has one answer a member, and none for the first epochs of a training"
+        )
     rows, marks, code_of = ground.table.rows, ground.task.marks, ground.code_of
     clock = None if ground.task.clock is None else ground.table.place(ground.task.clock)
     known: set[Code] = set()

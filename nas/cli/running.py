@@ -15,7 +15,7 @@ from ..execution.machine import crowded
 from ..launch import executor_for, latencies_in
 from ..ledger import nothing_kept
 from ..plan import finals
-from ..proposal import Kind
+from ..rungs import Tidying
 from ..study import Study
 from .finding import Finding, document, finding, summary
 from .options import RESULTS, VARIABLE
@@ -74,7 +74,7 @@ def driven(study: Study, config: StudyConfig, folder: Path, *, to: Console) -> E
             stop_on_signals() as stop,
             watching(study, folder.name, workers=executor.workers, to=to) as watch,
         ):
-            return drive(study, executor, watch=watch, stop=stop)
+            return drive(study, executor, watch=watch, stop=stop, tidy=Tidying(study, folder))
     except ClosedOutputError:
         complain(f"nobody reads the output any more, so the run was stopped. {_how_to_go_on(study, folder)}")
         return None
@@ -120,7 +120,7 @@ def _where(config: StudyConfig) -> str:
 
 def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -> int:
     if found is None:
-        if study.history.exhausted and not study.history.of(Kind.TRAIN):
+        if study.history.exhausted and not study.history.begun:
             raise Infeasible(
                 f"{folder.name}: {nothing_kept(study.history, study.plan.limits)}; widen a limit or the space. "
                 f"`{command_for('status', folder)}` has the whole ledger"

@@ -19,7 +19,7 @@ from search_spaces.serialise import to_json
 
 from ..data.device import DevicePart, OnDevice
 from ..gradient import Gradient
-from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Settings, Status
+from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Rung, Settings, Status
 from ..sharing import Inherited, SharedTraining
 from ..storage import make_folder, replace_file
 from .entangled import train_shared
@@ -84,7 +84,8 @@ JOBS: Mapping[Kind, Job] = {
     Kind.CONFIRM: train_and_validate,
     Kind.FINAL: train_and_test,
 }
-SHARING: Mapping[tuple[Kind, type[Settings]], Job] = {  # with weights of several members, by their settings
+BY_SETTINGS: Mapping[tuple[Kind, type[Settings]], Job] = {  # what trains by more than a recipe
+    (Kind.RUNG, Rung): train_and_validate,
     (Kind.SUPERNET, Gradient): train_mixture,
     (Kind.SUPERNET, SharedTraining): train_shared,
     (Kind.INHERIT, Inherited): score_inherited,
@@ -96,9 +97,9 @@ def job_of(proposal: Proposal) -> Job:
     if proposal.settings is None and proposal.kind in JOBS:
         return JOBS[proposal.kind]
     kind = type(proposal.settings)
-    job = SHARING.get((proposal.kind, kind)) if issubclass(kind, Settings) else None
+    job = BY_SETTINGS.get((proposal.kind, kind)) if issubclass(kind, Settings) else None
     if job is None:
-        known = ", ".join(f"{of.value} by {settings.__name__}" for of, settings in SHARING)
+        known = ", ".join(f"{of.value} by {settings.__name__}" for of, settings in BY_SETTINGS)
         raise BadInput(
             f"job: got {proposal.kind.value} by {kind.__name__}, expected one of {known or 'none'}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import cast
 
@@ -30,6 +30,7 @@ class Progress:
     step: int = 0  # within the epoch, of a training that is checkpointed there too
     lost: float = 0.0  # in those steps: the loss summed over examples, and their number
     seen: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)  # of the last epoch
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -68,7 +69,8 @@ def restored(proposal: Proposal, rule: Precision, state: State) -> Learner:
     """Return the learner whose state this is; raises whatever torch does where it is not of this proposal."""
     learner = fresh(proposal, rule)
     progress = Progress(**cast("dict[str, float]", state["progress"]))  # type: ignore[arg-type]  # checked below
-    if not 0 < progress.epoch < proposal.epochs:
+    last = proposal.epochs if progress.metrics else proposal.epochs - 1  # its scores are needed
+    if not 0 < progress.epoch <= last:
         raise ValueError(f"it says {progress.epoch} of {proposal.epochs} epochs are done")
     return taken_over(learner, progress, state)
 

@@ -6,9 +6,10 @@ training was cut short in between: every random number comes from a generator wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from search_spaces.network import Network, lower
 
 from ..data.augment import Augmentation
 from ..data.device import DevicePart
-from ..proposal import Proposal
+from ..proposal import Proposal, Rung
 from . import checkpoint
 from .failures import TrialFailure
 from .learner import Learner, fresh, restored, seeded, state_of
@@ -35,7 +36,10 @@ COPIES = 4  # of its weights that a checkpoint holds at most: the weights, two m
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Training:
-    """A proposal, the part it is trained on, and the part (or none) that is scored after each epoch."""
+    """A proposal, the part it is trained on, and the part (or none) that is scored after each epoch.
+
+    A rung is a beginning of a training: with the identity of the whole, whose learning rates it follows.
+    """
 
     proposal: Proposal
     part: DevicePart
@@ -47,9 +51,20 @@ class Training:
         """What makes a checkpoint this training's: the same evaluation, on as much data, on such a device."""
         of, device = self.proposal.identity, torch.device(self.workspace.device).type
         return (
-            f"{of.key} by recipe {of.recipe} for {of.epochs} epochs with seed {of.seed} "
+            f"{of.key} by recipe {of.recipe} for {self.schedule} epochs with seed {of.seed} "
             f"on {len(self.part)} examples on {device}"
         )
+
+    @property
+    def schedule(self) -> int:
+        """The epochs of the whole training."""
+        settings = self.proposal.settings
+        return settings.of if isinstance(settings, Rung) else self.proposal.epochs
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a promotion may go on where it ends."""
+        return self.proposal.epochs < self.schedule
 
     @property
     def rule(self) -> Precision:
@@ -74,6 +89,7 @@ class Trained:
 def train(training: Training) -> Trained:
     """Train from the start, or from the last good checkpoint; checkpoints are gone when it is done.
 
+    A promotion goes on from the checkpoint that a rung leaves at its end, and removes it when it is done.
     Raises `Diverged`, `TimedOut`, and whatever the network raises.
     """
     try:
@@ -81,9 +97,9 @@ def train(training: Training) -> Trained:
             learner, notes = _begun(training)
             metrics, more = _epochs(training, learner)
     except TrialFailure:  # such a trial is not tried again
-        checkpoint.clear(training.workspace.folder, identity=training.identity)
+        _clear(training, own=True)
         raise
-    checkpoint.clear(training.workspace.folder, identity=training.identity)
+    _clear(training, own=not training.goes_on)
     done = learner.progress
     of_training = {"train_seconds": done.seconds, "epochs": float(done.epoch)}
     if done.best is not None:
@@ -106,29 +122,49 @@ def score(training: Training, model: nn.Module, part: DevicePart, *, name: str) 
 
 def _begun(training: Training) -> tuple[Learner, tuple[str, ...]]:
     """Return a learner that goes on after the last good checkpoint, or a fresh one, with remarks."""
-    resumed, notes = checkpoint.resume(
-        training.workspace.folder,
-        identity=training.identity,
-        expected_bytes=COPIES * _weight_bytes(training.proposal.candidate.network),
-        restore=partial(restored, training.proposal, training.rule),
-    )
-    return resumed or fresh(training.proposal, training.rule), notes
+    notes: tuple[str, ...] = ()
+    for folder in _folders(training):
+        resumed, more = checkpoint.resume(
+            folder,
+            identity=training.identity,
+            expected_bytes=COPIES * _weight_bytes(training.proposal.candidate.network),
+            restore=partial(restored, training.proposal, training.rule),
+        )
+        notes += more
+        if resumed is not None:
+            return resumed, notes
+    if training.proposal.trained:
+        notes += (f"no checkpoint of {training.proposal.trained} epochs, so trained from the start",)
+    return fresh(training.proposal, training.rule), notes
+
+
+def _folders(training: Training) -> Iterator[Path]:
+    """Yield where this training's checkpoints may lie: in its own folder, then in that of the rung it goes on from."""
+    yield training.workspace.folder
+    if training.proposal.trained and training.workspace.parent is not None:
+        yield training.workspace.parent
+
+
+def _clear(training: Training, *, own: bool) -> None:
+    """Remove what nobody goes on from any more: what it went on from itself, and its own."""
+    for folder in _folders(training):
+        if own or folder != training.workspace.folder:
+            checkpoint.clear(folder, identity=training.identity)
 
 
 def _epochs(training: Training, learner: Learner) -> tuple[Mapping[str, float], tuple[str, ...]]:
-    """Train to the last epoch, with reports and checkpoints; return the last metrics, and remarks."""
+    """Train to the last epoch, with reports and checkpoints; return its metrics, and remarks."""
     workspace, progress = training.workspace, learner.progress
-    metrics: Mapping[str, float] = {}
     notes: tuple[str, ...] = ()
     saved = workspace.clock()
     while progress.epoch < training.proposal.epochs:
-        metrics = _epoch(training, learner)
-        workspace.report(progress.epoch, metrics)
+        progress.metrics = _epoch(training, learner)
+        workspace.report(progress.epoch, progress.metrics)
         due = workspace.clock() >= saved + workspace.checkpoint_seconds
-        if due and progress.epoch < training.proposal.epochs:
+        if training.goes_on if progress.epoch == training.proposal.epochs else due:
             notes += _saved(training, learner)
             saved = workspace.clock()
-    return metrics, notes
+    return progress.metrics, notes
 
 
 def _weight_bytes(network: Network) -> int:
@@ -173,7 +209,7 @@ def _pass(training: Training, learner: Learner) -> float:
     batch, model = fixed(recipe.batch), learner.model.train()
     augment: tuple[Augmentation, ...] = tuple(fixed(a) for a in recipe.augment)
     steps = training.part.steps(batch)
-    done, total = learner.progress.epoch * steps, training.proposal.epochs * steps
+    done, total = learner.progress.epoch * steps, training.schedule * steps
     lost, seen = torch.zeros((), dtype=torch.float64, device=rule.device), 0
     for step, (x, y) in enumerate(training.part.batches(learner.batches, batch, augment=augment)):
         training.workspace.check_time()

@@ -228,7 +228,7 @@ def said(proposal: Proposal) -> dict[str, Json]:
     return {
         "number": proposal.number, "kind": proposal.kind.value, "candidate": to_data(proposal.candidate),
         "epochs": proposal.epochs, "seed": proposal.seed, "parent": proposal.parent,
-        "parent_key": proposal.parent_key, "settings": to_data(proposal.settings),
+        "parent_key": proposal.parent_key, "settings": to_data(proposal.settings), "trained": proposal.trained,
     }  # fmt: skip
 
 

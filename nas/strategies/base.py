@@ -8,11 +8,11 @@ A new strategy is one file: a registered `StrategyConfig` and the machine it sta
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from scaling.constraints import Limit
 from search_spaces.automaton import count
@@ -44,6 +44,8 @@ class Told:
     weights: Mapping[str, tuple[float, ...]] = field(
         default_factory=dict
     )  # by a choice's path, one an option
+    epochs: int = 1  # the budget
+    before: int | None = None  # candidates begun before this one; of what begins none: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,10 @@ class Scope:
     hurries: Callable[[], bool] = lambda: (
         False
     )  # whether the study's time is up: what is owed is asked, no more
+    epochs: int = 1  # of a training
+    flying: Callable[[], Iterable[int]] = lambda: ()  # the budgets of trainings and rungs in flight
+    begun: Callable[[], int] = lambda: 0  # how many candidates were begun
+    trials: int = 10**9  # how many the study allows
 
     def rng(self, number: int) -> random.Random:
         """Return the generator for proposal `number`, the same however the study got there."""
@@ -136,6 +142,14 @@ class Strategy(Protocol):
         """Take in one evaluation; called in the order of the journal."""
 
 
+@runtime_checkable
+class Promoting(Strategy, Protocol):
+    """A machine that asks for rungs and promotes some."""
+
+    def hopeless(self) -> Iterable[int]:
+        """List the numbers of rungs that will not be promoted any more."""
+
+
 class StrategyConfig(Data):
     """A strategy's settings; subclasses are registered dataclasses, in files by their class name."""
 
@@ -144,6 +158,14 @@ class StrategyConfig(Data):
     open: ClassVar[bool] = True
     shares_weights: ClassVar[bool] = False  # whether it asks for supernets
     inherits: ClassVar[bool] = False  # whether it searches by scores of inherited weights
+    promotes: ClassVar[bool] = False  # whether it asks for rungs, trainings that stop early
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raise `BadInput` where this strategy cannot do with trainings of so many epochs."""
+
+    def mean_epochs(self, epochs: int) -> float:
+        """Return how long a candidate is trained in the mean, where a full training has so many epochs."""
+        return epochs
 
     def check_space(self, space: Space) -> None:
         """Raise `BadInput` where this strategy cannot search such a space; the study is then never begun."""

@@ -58,10 +58,11 @@ class OneShot(StrategyConfig):
             raise BadInput(
                 "space: got a list of architectures, expected one space, whose members have weights to share"
             )
-        if self.search.shares_weights:
+        if self.search.shares_weights or self.search.promotes:
+            does = "trains supernets" if self.search.shares_weights else "stops trainings early"
             raise BadInput(
-                f"strategy.search: got {type(self.search).__name__}, which trains supernets itself, expected a "
-                "strategy that asks for architectures, such as evolution"
+                f"strategy.search: got {type(self.search).__name__}, which {does} itself, expected a strategy that "
+                "asks for architectures alone, such as evolution"
             )
         if (searched := next(combinators(space.recipe), None)) is not None:
             raise BadInput(

@@ -13,7 +13,7 @@ from pathlib import Path
 from nas.analysis.front import Objective
 from nas.journal import Journal
 from nas.plan import Plan
-from nas.proposal import Outcome, Proposal, Status
+from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate, Recipe
 from nas.strategies import StrategyConfig
 from nas.study import Study
@@ -72,7 +72,7 @@ def plan(strategy: StrategyConfig, space: Network, **changes: object) -> Plan:
         "strategy": strategy,
         "objectives": ACCURACY,
         "limits": (half_the_space(space),),
-        "epochs": 1,
+        "epochs": 9,
         "trials": 30,
         "confirm_top": 0,
         "final_epochs": 1,
@@ -92,6 +92,11 @@ def half_the_space(space: Network) -> Limit:
 def score(proposal: Proposal) -> float:
     """Return an accuracy that depends on the architecture, the recipe and the seed alone."""
     return random.Random(f"{proposal.key}{proposal.candidate.recipe.lr}{proposal.seed}").uniform(0.1, 0.99)
+
+
+def begun(asked: list[Proposal]) -> list[Proposal]:
+    """List those that begin an architecture's training; promotions go on with one."""
+    return [p for p in asked if p.kind in (Kind.TRAIN, Kind.RUNG) and not p.trained]
 
 
 def done(proposal: Proposal) -> Outcome:

@@ -7,10 +7,10 @@ import random
 from pathlib import Path
 
 import pytest
-from bench import ACCURACY, SPACES, TWO, again, begin, done, plan, run
+from bench import ACCURACY, SPACES, TWO, again, begin, begun, done, plan, run
 
 import nas.strategies  # noqa: F401  (registers ours)
-from nas.proposal import Kind, Outcome, Proposal, Status
+from nas.proposal import SEARCHING, Kind, Outcome, Proposal, Status
 from nas.strategies import Evolution, StrategyConfig
 from scaling.constraints import parse_limit, violations
 from scaling.cost import cost
@@ -44,14 +44,14 @@ def test_it_never_leaves_the_space_or_the_limits_nor_repeats_itself(
 ) -> None:
     space = SPACES[name]()
     the_plan = plan(strategy, space, objectives=objectives)
-    asked = [p for p in run(begin(tmp_path / "run", the_plan)) if p.kind is Kind.TRAIN]
+    asked = [p for p in run(begin(tmp_path / "run", the_plan)) if p.kind in SEARCHING]
     for proposal in asked:
         decisions(the_plan.space, proposal.candidate)
         assert keeps_conditions(the_plan.space, proposal.candidate)
         assert not violations(cost(proposal.candidate.network), the_plan.limits)
     assert len({p.identity for p in asked}) == len(asked)
     if name != "tiny":  # which has too few members within the limit
-        assert len(asked) == the_plan.trials
+        assert len(begun(asked)) == the_plan.trials
 
 
 def test_it_asks_every_member_of_a_small_space_within_the_limits_and_then_stops(
@@ -60,7 +60,7 @@ def test_it_asks_every_member_of_a_small_space_within_the_limits_and_then_stops(
     limits = (parse_limit("macs <= 60k"),)
     the_plan = plan(strategy, SPACES["tiny"](), trials=1000, limits=limits)
     study = begin(tmp_path / "run", the_plan)
-    asked = {p.identity for p in run(study) if p.kind is Kind.TRAIN}
+    asked = {p.identity for p in begun(run(study))}
     within = [m for m in enumerate_members(the_plan.space) if not violations(cost(m.network), limits)]
     assert 0 < len(within) < 24
     assert len(asked) == len(within)
@@ -84,14 +84,14 @@ def test_it_goes_on_whatever_way_trials_fail(
     strategy: StrategyConfig, status: Status, tmp_path: Path
 ) -> None:
     def fails(proposal: Proposal) -> Outcome:
-        if proposal.kind is Kind.TRAIN and random.Random(proposal.number).random() < 0.7:
+        if proposal.kind in SEARCHING and random.Random(proposal.number).random() < 0.7:
             metrics = {"validation_accuracy": math.nan} if status is Status.DONE else {}
             return Outcome(status=status, metrics=metrics, note="made to fail")
         return done(proposal)
 
     study = begin(tmp_path / "run", plan(strategy, SPACES["mixed"]()))
     run(study, outcome=fails)
-    assert len(study.history.of(Kind.TRAIN)) == 30
+    assert len(study.history.begun) == 30
     assert not study.history.untold
     assert study.best is not None
     assert study.best.done
@@ -108,7 +108,8 @@ def test_a_metric_that_is_not_finite_is_diverged_and_never_best(
 
     study = begin(tmp_path / "run", plan(strategy, SPACES["mixed"]()))
     run(study, outcome=bad)
-    diverged = [t for t in study.history.of(Kind.TRAIN) if t.number % 3 == 0]
+    searched = [t for kind in SEARCHING for t in study.history.of(kind)]
+    diverged = [t for t in searched if t.number % 3 == 0]
     assert all(t.outcome and t.outcome.status is Status.DIVERGED for t in diverged)
     assert study.best is not None
     assert study.best.number % 3 != 0
@@ -140,5 +141,5 @@ def test_it_copes_with_several_in_flight_and_answers_out_of_order(
             flying.append(question)
         proposal, attempt = flying.pop(rng.randrange(len(flying)))
         study.tell(proposal.number, attempt, done(proposal))
-    assert len(study.history.of(Kind.TRAIN)) == 60
+    assert len(study.history.begun) == 60
     assert len(study.history.of(Kind.FINAL)) == 1
