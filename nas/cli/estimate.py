@@ -19,12 +19,12 @@ def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> f
 
     An epoch counts as long as the mean one so far; trials run side by side as far as there are workers.
     """
-    ended = [t for t in history.trials.values() if t.done and not t.identity.job]
-    epochs = sum(t.identity.epochs for t in ended)
+    ended = [t for t in history.trials.values() if t.done and t.kind not in (Kind.SUPERNET, Kind.INHERIT)]
+    epochs = sum(t.identity.epochs - history.trained(t) for t in ended)
     if not epochs:
         return None
     epoch_seconds = sum(t.outcome.seconds for t in ended if t.outcome) / epochs
-    search = epoch_seconds * _epochs_left(history, Kind.TRAIN, _trials(history, plan), workers)
+    search = epoch_seconds * _search_left(history, plan, workers)
     if plan.minutes is not None:
         search = min(search, max(0.0, 60 * plan.minutes - seconds_spent(history, now)))
     confirmations = _confirmations(history, plan)
@@ -33,9 +33,19 @@ def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> f
     return search + epoch_seconds * later
 
 
-def _trials(history: History, plan: Plan) -> list[int]:
+def _search_left(history: History, plan: Plan, workers: int) -> float:
+    """Return the epochs of the search that are left; where trainings stop early, what is trained in the mean."""
     over = history.exhausted or history.of(Kind.CONFIRM) or history.of(Kind.FINAL)
-    return [plan.epochs] * (len(history.of(Kind.TRAIN)) if over else plan.trials)
+    if not history.of(Kind.RUNG):
+        trials = len(history.of(Kind.TRAIN)) if over else plan.trials
+        return _epochs_left(history, Kind.TRAIN, [plan.epochs] * trials, workers)
+    trained = sum(
+        (t.identity.epochs if t.outcome else max(t.epoch, history.trained(t))) - history.trained(t)
+        for kind in (Kind.RUNG, Kind.TRAIN)
+        for t in history.of(kind)
+    )
+    planned = 0.0 if over else plan.trials * plan.strategy.mean_epochs(plan.epochs)
+    return max(0.0, planned - trained) / max(1, workers)
 
 
 def _confirmations(history: History, plan: Plan) -> int:

@@ -28,6 +28,7 @@ from ..winner import confirmed
 from .describe import describe
 from .estimate import seconds_spent
 from .inherited import inherited_lines
+from .rungs import rungs, said_of
 from .show import Json, duration, facts, many, short_path
 
 BEST, SPEC, WEIGHTS = "best", "spec.json", "weights.safetensors"  # as the final training names them
@@ -82,7 +83,7 @@ def best_files(folder: Path) -> dict[str, Path]:
 
 def document(study: Study, folder: Path, found: Finding | None, *, ending: Ending) -> dict[str, Json]:
     """Return the JSON of `nas search`; docs/cli.md documents it."""
-    trials = study.history.of(Kind.TRAIN)
+    trials = study.history.candidates
     return {
         "run": folder.name,
         "folder": str(folder),
@@ -211,10 +212,12 @@ def _facts(study: Study, folder: Path, found: Finding) -> Iterator[tuple[str, st
         yield metric(LATENCY).short, _latency_fact(study, found, found.latency)
     if found.recipe:
         yield "recipe", ", ".join(f"{name} {value}" for name, value in found.recipe.items())
-    trials = study.history.of(Kind.TRAIN)
+    trials = study.history.candidates
     failed = sum(t.outcome is not None and not t.done for t in trials)
     yield from inherited_lines(agreement(study.history, study.plan))
     yield "trials", f"{len(trials):,}" + (f", {failed} failed" if failed else "")
+    if trained := rungs(study.history):
+        yield "trained", said_of(trained)
     if study.plan.limits:
         n = study.history.rejected
         yield (

@@ -27,6 +27,7 @@ from .fit_status import chosen, fit_of
 from .inherited import inherited, inherited_lines
 from .options import RESULTS, AsJson, Results
 from .record import Record, network_of, read_record
+from .rungs import rungs, said_of
 from .show import QUIET, Json, duration, emit, facts, many, say, short_path, table
 from .trade_off import axes_of, covered_by, front_of
 from .watch import PHASES, first_line
@@ -64,6 +65,7 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "phase": phase(record),
         "driver": record.driver,
         "trials": {**counts(record), "planned": planned(record), "rejected": record.history.rejected},
+        "rungs": rungs(record.history),
         "objectives": [str(objective) for objective in axes],
         "front": [_point(trial) for trial in front_of(record.history, axes)],
         "hypervolume": None if covered is None else covered.volume,
@@ -99,9 +101,10 @@ def report(record: Record, now: float) -> Iterator[RenderableType]:
 def counts(record: Record) -> dict[str, int]:
     """Count the search's trials: done, running, to be repeated since their driver left, and failed.
 
-    Where a list is trained and tested, and nothing searched, its trainings.
+    Where trainings stop early, the first ones of candidates. Where a list is trained and tested, and nothing searched,
+    its trainings.
     """
-    trials = record.history.of(Kind.FINAL if tests_all(record) else Kind.TRAIN)
+    trials = record.history.of(Kind.FINAL) if tests_all(record) else record.history.candidates
     untold = sum(t.outcome is None for t in trials)
     running = untold if record.driver is not None else 0
     return {
@@ -124,7 +127,7 @@ def tests_all(record: Record) -> bool:
 
 def phase(record: Record) -> str:
     """Return what the run is at: search, confirmation or final training."""
-    late_first = (Kind.FINAL, Kind.CONFIRM, Kind.TRAIN, Kind.INHERIT, Kind.SUPERNET)
+    late_first = (Kind.FINAL, Kind.CONFIRM, Kind.TRAIN, Kind.RUNG, Kind.INHERIT, Kind.SUPERNET)
     kinds = [kind for kind in late_first if record.history.of(kind)]
     return PHASES[kinds[0] if kinds else Kind.TRAIN]
 
@@ -202,6 +205,8 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
     yield "search", f"{space} on {config.data.source}, {by}"
     yield "objective", ", ".join(map(str, record.plan.objectives))
     yield "trials", _trials(n, planned(record))
+    if found := rungs(record.history):
+        yield "trained", said_of(found)
     if record.plan.limits:
         yield "limits", ", ".join(map(str, record.plan.limits))
     if record.history.rejected:

@@ -28,12 +28,12 @@ KEY_SHOWN = 8  # of a key's characters there
 REFRESHES = 2.0  # a second
 PAUSE_SECONDS = 0.2  # between two drawings for epochs alone
 PHASES = {
-    Kind.TRAIN: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited weights",
+    Kind.TRAIN: "search", Kind.RUNG: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited weights",
     Kind.CONFIRM: "confirmation", Kind.FINAL: "final training",
 }  # fmt: skip
 WORDS = {
-    Kind.TRAIN: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited", Kind.CONFIRM: "confirming",
-    Kind.FINAL: "final",
+    Kind.TRAIN: "search", Kind.RUNG: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited",
+    Kind.CONFIRM: "confirming", Kind.FINAL: "final",
 }  # fmt: skip
 COSTS = ("params", "macs")
 
@@ -155,7 +155,8 @@ def status(trial: Trial) -> str:
         return (f"epoch {trial.epoch} of {trial.identity.epochs}" if trial.epoch else "starting") + again
     words = trial.outcome.status.value.replace("_", " ")
     if trial.outcome.status is Status.DONE:
-        return f"{words}, {duration(trial.outcome.seconds)}"
+        part = f" after {trial.identity.epochs} of {trial.schedule} epochs" if trial.kind is Kind.RUNG else ""
+        return f"{words}{part}, {duration(trial.outcome.seconds)}"
     return f"{words}: {first_line(trial.outcome.note)}" if trial.outcome.note else words
 
 
@@ -178,9 +179,10 @@ def counted(study: Study, kind: Kind) -> str:
 
 
 def _progress(study: Study, kind: Kind) -> tuple[int, int]:
-    asked = study.history.of(kind)
+    searched = kind in (Kind.TRAIN, Kind.RUNG)
+    asked = study.history.candidates if searched else study.history.of(kind)
     done = sum(t.outcome is not None for t in asked)
-    if kind is Kind.TRAIN:
+    if searched:
         return done, max(study.plan.trials, len(asked))
     planned = finals(study.plan) if kind is Kind.FINAL else study.plan.confirm_top * study.plan.confirm_seeds
     return done, max(len(asked), planned)
