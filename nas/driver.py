@@ -37,7 +37,7 @@ def drive(
 ) -> Ending:
     """Run a study to its end, or until `stop` is raised; the executor is closed either way.
 
-    `tidy` is called after each time that anything was told: what it removes, nothing that comes may need.
+    `tidy` is called when what has happened is recorded: what it removes, nothing that comes may need.
     """
     stop.interrupt = executor.interrupt
     study.measuring.stopping = lambda: stop.raised
@@ -52,8 +52,7 @@ def drive(
                     return "finished"
                 for happened in executor.wait(PAUSE_SECONDS):
                     _record(study, happened, watch)
-                    if isinstance(happened, Ended):
-                        tidy()
+                tidy()
         study.end("interrupted")
         return "interrupted"
     finally:
