@@ -4,7 +4,7 @@ Halving searches first; evolution then trains as many candidates in full as its 
 of each, by the scores of the search, is trained again with fresh seeds, and once on train and validation for the test
 part. A seed is another search, another split and other trainings; both strategies share it.
 
-    python benchmarks/halving.py [--seeds 5] [--trials 60] [--epochs 27]
+    python benchmarks/halving.py [--seeds 5] [--trials 60] [--epochs 27] [--first 1]
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ confirm: {top: 1, seeds: 3}
 execution: {workers: 0, threads: 1, device: cpu}
 """
 EVOLUTION = "{type: evolution, population: 8, contestants: 3}"
-HALVING = f"{{type: halving, reduction: 3, first: 1, best: 3, search: {EVOLUTION}}}"
+HALVING = "{type: halving, reduction: 3, first: FIRST, best: 3, search: " + EVOLUTION + "}"
 SCORES = (
     "searched",
     "confirmed",
@@ -45,19 +45,19 @@ SCORES = (
 
 def main() -> None:
     given = arguments()
-    rows = []
+    strategy, rows = HALVING.replace("FIRST", str(given.first)), []
     for seed in range(given.seeds):
-        halved = search("halving", HALVING, seed=seed, trials=given.trials, epochs=given.epochs)
+        halved = search("halving", strategy, seed=seed, trials=given.trials, epochs=given.epochs)
         trials = math.ceil(halved["epochs"] / given.epochs)  # type: ignore[operator]
         alone = search("evolution", EVOLUTION, seed=seed, trials=trials, epochs=given.epochs)
         rows += [halved, alone]
         print(halved, alone, sep="\n", flush=True)
-    asked = f"--seeds {given.seeds} --trials {given.trials} --epochs {given.epochs}"
+    asked = f"--seeds {given.seeds} --trials {given.trials} --epochs {given.epochs} --first {given.first}"
     result = {
         "command": f"python benchmarks/halving.py {asked}",
         "machine": machine(),
         "config": CONFIG.strip().splitlines(),
-        "strategies": {"halving": HALVING, "evolution": EVOLUTION},
+        "strategies": {"halving": strategy, "evolution": EVOLUTION},
         "summary": summary(rows),
         "rows": rows,
     }
@@ -73,6 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=60, help="candidates that halving begins")
     parser.add_argument("--epochs", type=int, default=27, help="of a training in full")
+    parser.add_argument("--first", type=int, default=1, help="epochs of the lowest rung")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent.parent / "results" / "benchmarks" / "halving.json"
     )
