@@ -23,7 +23,7 @@ from nas.plan import Plan
 from nas.proposal import SEARCHING, Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate
 from nas.rungs import Tidying
-from nas.strategies import Darts, Evolution, Halving, OneShot, Random
+from nas.strategies import Darts, Evolution, Halving, LocalSearch, OneShot, Random
 from nas.study import Study
 from search_spaces import Choice, Classifier, Conv, Network, Repeat, Stage
 from search_spaces.errors import BadInput
@@ -44,7 +44,7 @@ SPACE = Network(
 SETTINGS = settings(max_examples=25, deadline=None)
 
 
-def plan(strategy: Halving | Random | Evolution, **changes: object) -> Plan:
+def plan(strategy: Halving | Random | LocalSearch | Evolution, **changes: object) -> Plan:
     given = {
         "space": Candidate(network=SPACE), "strategy": strategy, "objectives": ONE, "epochs": 9, "trials": 12,
         "confirm_top": 0, "final": "none", **changes,
@@ -219,9 +219,9 @@ def test_no_vector_comes_before_one_that_dominates_it(vectors: list[tuple[float,
         )
 
 
-@pytest.mark.parametrize("search", [Evolution(population=5, contestants=2), Random()])
+@pytest.mark.parametrize("search", [Evolution(population=5, contestants=2), LocalSearch(), Random()])
 def test_the_wrapped_strategy_asks_what_it_asks_alone_of_the_first_rung_s_scores(
-    begin: Callable[..., Run], search: Evolution | Random
+    begin: Callable[..., Run], search: Evolution | LocalSearch | Random
 ) -> None:
     def first_rung(proposal: Proposal) -> dict[str, float]:
         rng = random.Random(proposal.key)
@@ -336,6 +336,31 @@ def test_checkpoints_of_rungs_that_cannot_be_promoted_are_removed(
     assert not set(lowest[3:]) & left[-1]
     tidy()
     assert not list((tmp_path / "run" / "trials").rglob("*.pt"))  # the search is over
+
+
+def test_a_checkpoint_that_a_promotion_in_flight_goes_on_from_stays(
+    begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    strategy = Halving(search=Random(), reduction=2, best=1)
+    run = begin(plan(strategy, epochs=3, trials=4), metrics=by_candidate(0.2, 0.1, 0.9, 0.8))
+    for _ in range(2):
+        run.ask()
+        run.tell()
+    promotion = run.ask()
+    assert promotion is not None
+    assert promotion.parent == 0
+    home = tmp_path / "run" / "trials" / promotion.key / "0"
+    home.mkdir(parents=True)
+    (home / "checkpoint-0123456789abcdef-000001.pt").write_bytes(b"weights")
+    for _ in range(2):  # two that beat it: of four no more than two are promoted by their share
+        run.ask()
+        run.tell(-1)
+    tidy = Tidying(run.study, tmp_path / "run")
+    tidy()
+    assert list(home.iterdir())
+    run.tell()
+    tidy()
+    assert not home.exists()
 
 
 @pytest.mark.parametrize("search", [Darts(), OneShot(), Halving()])
