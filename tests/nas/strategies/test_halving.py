@@ -352,9 +352,10 @@ def test_a_checkpoint_that_a_promotion_in_flight_goes_on_from_stays(
     home = tmp_path / "run" / "trials" / promotion.key / "0"
     home.mkdir(parents=True)
     (home / "checkpoint-0123456789abcdef-000001.pt").write_bytes(b"weights")
-    for _ in range(2):  # two that beat it: of four no more than two are promoted by their share
+    for _ in range(3):  # two that beat it, and the promotion of one; of four candidates the share is two
         run.ask()
         run.tell(-1)
+    assert [p.parent for p in run.asked] == [None, None, 0, None, 3, None]
     tidy = Tidying(run.study, tmp_path / "run")
     tidy()
     assert list(home.iterdir())
