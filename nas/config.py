@@ -32,7 +32,7 @@ from .strategies import Evolution, StrategyConfig
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
 CLUSTER = re.compile(
-    r"auto|local:[1-9]\d{0,3}|[A-Za-z0-9][A-Za-z0-9._-]*(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?"
+    r"auto|local:[1-9]\d{0,3}|(?!local:)[A-Za-z0-9][A-Za-z0-9._-]*(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?"
 )
 DEFAULT_STRATEGY = "evolution"
 NESTED: dict[str, type] = {

@@ -20,6 +20,7 @@ from search_spaces.serialise import Json, from_data, to_data
 
 from .analysis.front import Objective
 from .architectures import Architectures, candidates, space_of
+from .cluster import check_cluster
 from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differences
 from .execution.base import Executor
 from .execution.local import LocalWorkers
@@ -81,6 +82,7 @@ def create(
     if plan.limits and isinstance(space, Network):
         prove_feasible(space, plan.limits, providers=plan.providers)
     folder = inside(results, check_name(name or _free_name(config, results)))
+    check_cluster(config, folder.parent)
     header: dict[str, Json] = {
         "config": to_data(config), "space": to_data(space) if isinstance(space, Network) else None,
         "data": dict(data), "versions": _versions(), **purpose, **described_latencies(latencies_in(plan)),
@@ -94,6 +96,7 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyCon
     with _closed_if_raising(Journal.open(folder)) as journal:
         config, space, amended = settings(journal.events, overrides)
         _check_here(config)
+        check_cluster(config, folder.resolve().parent)
         plan = plan_of(config, space, providers=providers_of(config, space))
         refuse_changed(latencies_in(plan), journal.header)
         return Study(plan, journal, amended=amended), config

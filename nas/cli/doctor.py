@@ -11,19 +11,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from search_spaces.errors import ArchscaleError, StorageError
+from search_spaces.errors import ArchscaleError, BadInput, ClusterError, StorageError
 
+from ..cluster import needs_of
 from ..config import StudyConfig, config_from_data
 from ..driver import drive, stop_on_signals
 from ..launch import create, executor_for
 from ..proposal import Kind
 from ..storage import Lock, replace_file, storage_errors
-from .options import RESULTS, AsJson, Results
+from .options import RESULTS, AsJson, Cluster, Results, on_cluster
+from .search import config_from, split
 from .show import console, duration, emit, facts, many, say
+
+if TYPE_CHECKING:
+    from ..execution.ray_preflight import Needs
 
 PACKAGES = (
     "torch", "numpy", "pandas", "matplotlib", "scikit-learn", "pydantic", "safetensors", "optuna", "ray",
@@ -33,6 +40,8 @@ FSYNCS = 5
 WIDEST = 9  # characters of a check's name
 LITTLE_ROOM = 1e9  # bytes
 HEALTHY, UNWELL = 0, 1
+ON_A_CLUSTER = ("cluster", "requests", "token", "nodes", "shared", "code", "data")
+NOTHING_AFTER = ("cluster",)  # what cannot be joined cannot be looked at
 SMOKE = {
     "space": "mixed", "data": {"source": "digits", "limit": 300}, "strategy": {"type": "Random"},
     "limits": ["macs <= 1M"], "epochs": 2, "trials": 2, "confirm": {"top": 1, "seeds": 1},
@@ -50,26 +59,68 @@ class Check:
     says: str
 
 
-def doctor(results: Results = RESULTS, as_json: AsJson = False) -> int:
+def doctor(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CONFIG KEY=VALUE", help="A study that the cluster is to run.", show_default=False
+        ),
+    ] = None,
+    cluster: Cluster = None,
+    results: Results = RESULTS,
+    as_json: AsJson = False,
+) -> int:
     """Check this machine: versions, devices, storage, and a whole search of about ten seconds.
 
-    The search runs in a temporary folder. Exit code 0 where all is well, 4 where the results folder cannot be
-    written safely, 1 where anything else fails.
+    The search runs in a temporary folder. With --cluster, the cluster is checked as well, as before every search
+    there: requests against nodes, versions, shared storage, tokens; with CONFIG, for what that study asks.
+    Exit code 0 where all is well, 4 where the results folder cannot be written safely, 5 where the cluster cannot
+    serve, 1 where anything else fails.
 
     nas doctor
     nas doctor --results /mnt/shared/results
+    nas doctor mine.yaml --cluster 10.0.0.5 --results /mnt/shared/results
     """
+    config_file, overrides = split(arguments or [])
+    if cluster is None and (config_file or overrides):
+        raise BadInput(
+            "got a study without a cluster, expected --cluster with it; `nas space` says what it searches"
+        )
     to, done = console(stderr=as_json), []
     for name, look in _looks(results):
         done.append(_checked(name, look))
         say(line(done[-1]), to=to)
+    if cluster is not None:
+        config = config_from(config_file, on_cluster(overrides, cluster))
+        for one in on_a_cluster(cluster, needs_of(config, results)):
+            done.append(one)
+            say(line(one), to=to)
     if as_json:
         emit({"ok": all(c.ok for c in done), "checks": [asdict(c) for c in done], "versions": versions()})
     else:
         say(*verdict(done), to=to)
     if any(not c.ok for c in done if c.name == "storage"):
         return StorageError.exit_code
+    if any(not c.ok for c in done if c.name in ON_A_CLUSTER):
+        return ClusterError.exit_code
     return HEALTHY if all(c.ok for c in done) else UNWELL
+
+
+def on_a_cluster(cluster: str, needs: Needs) -> Iterator[Check]:
+    """Yield what was found of a cluster; nothing more where it cannot be joined."""
+    from ..execution.ray_cluster import leave  # which loads Ray
+    from ..execution.ray_preflight import Preflight
+
+    looking = Preflight(cluster, needs)
+    try:
+        for name, look in looking.looks():
+            found = _checked(name, look)
+            yield found
+            if not found.ok and name in NOTHING_AFTER:
+                return
+    finally:
+        looking.close()
+        leave()
 
 
 def versions() -> dict[str, str | None]:

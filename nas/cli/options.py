@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,13 @@ Results = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output, and only that.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST[:PORT]|local:N", help="The Ray cluster that runs trials: execution.cluster.",
+        show_default=False,
+    ),
+]  # fmt: skip
 
 # How a network is scaled, see docs/scaling.md.
 Fix = Annotated[
@@ -35,3 +44,8 @@ Repeats = Annotated[
 Multiple = Annotated[
     int, typer.Option("--resolution-multiple", help="Sizes of the input are multiples of it.")
 ]
+
+
+def on_cluster(overrides: Sequence[str], cluster: str | None) -> list[str]:
+    """Return settings with the one that an option --cluster stands for."""
+    return [*overrides, f"execution.cluster={json.dumps(cluster)}"] if cluster is not None else [*overrides]

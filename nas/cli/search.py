@@ -17,7 +17,7 @@ from search_spaces.serialise import to_data
 
 from ..config import StudyConfig, load_config, read_config
 from ..launch import create
-from .options import RESULTS, AsJson, Results
+from .options import RESULTS, AsJson, Cluster, Results, on_cluster
 from .running import carry_out
 from .show import emit, say
 
@@ -38,6 +38,7 @@ def search(
         str | None, typer.Option(help="The run's name; without it, data, space and a number.")
     ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the config and leave.")] = False,
+    cluster: Cluster = None,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -50,8 +51,10 @@ def search(
     nas search
     nas search --print-config > mine.yaml
     nas search mine.yaml trials=100 strategy.population=20 --name first
+    nas search mine.yaml --cluster 10.0.0.5 --results /mnt/shared/results
     """
-    config_file, overrides = split(arguments or [])
+    config_file, given = split(arguments or [])
+    overrides = on_cluster(given, cluster)
     if print_config:
         return _print_config(config_file, overrides, as_json=as_json)
     config = config_from(config_file, overrides)
