@@ -17,6 +17,7 @@ from typer.main import get_command
 COMMANDS: Mapping[str, str] = {
     "search": "Search for an architecture; without CONFIG, the example on real handwritten digits.",
     "resume": "Go on with a run, however it was stopped.",
+    "submit": "Run a search as a job on a Ray cluster, or print files for KubeRay or machines of your own.",
     "status": "Show how a run is doing: trials, front, rejections, failures, time left.",
     "space": "Show what a search space holds: its size, what members cost, which share keeps limits.",
     "profile": "Show what each layer of a model costs.",
