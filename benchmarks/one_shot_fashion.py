@@ -8,7 +8,9 @@ once by each of those trainings. Started again it goes on where it was: searches
     python benchmarks/one_shot_fashion.py --data FOLDER --space mixed --strategy darts
     python benchmarks/one_shot_fashion.py --data FOLDER --quick
 
-Images are padded to 32x32 for `mobile`, whose networks then halve the map three times instead of twice.
+Images are padded to 32x32 for `mobile`, whose networks then halve the map three times instead of twice. Gradients
+search `mixed` with what shapes depend on settled: a stem of 8 channels, two layers a stage, the middle widths. They
+sample one path a step (GDAS), with a cost term at the limit. A timed probe tells how many epochs the minutes hold.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import argparse
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -31,8 +34,12 @@ from machine import machine
 from nas.agreement import agreement
 from nas.config import StudyConfig, read_config
 from nas.data import DataSpec
+from nas.data.device import DevicePart, to_device
+from nas.data.load import load_search_data
 from nas.driver import StopSign, drive
+from nas.evaluation import Workspace, run
 from nas.execution.base import Ended
+from nas.gradient import Gradient
 from nas.launch import create, describe_data, executor_for, reopen
 from nas.proposal import Kind, Proposal, Status
 from nas.recipe import Candidate
@@ -51,14 +58,20 @@ PADDED = "fashion_padded:padded"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is searched how: the limit, and a strategy's share of the minutes that its supernet gets."""
+    """What is searched how: the limit on MACs, and how long a trial is."""
 
-    limit: str
+    macs: int
     epochs: int  # of a trial
-    share: float = 0.5
+
+    @property
+    def limit(self) -> str:
+        """The limit as a study reads it."""
+        return f"macs <= {self.macs}"
 
 
-SPACES = {"mobile": Setting(limit="macs <= 40M", epochs=2), "mixed": Setting(limit="macs <= 5M", epochs=4)}
+SPACES = {"mobile": Setting(macs=40_000_000, epochs=2), "mixed": Setting(macs=5_000_000, epochs=4)}
+SHARE = 0.5  # of the minutes of one_shot that its supernet gets; the rest is for scores and trainings
+DARTS_SHARE = 0.95  # of darts, which trains but one architecture
 BASE = """
 recipe: {augment: [{type: Flip}, {type: Crop, padding: 2}]}
 trials: 100000
@@ -66,8 +79,12 @@ confirm: {top: 0}
 final: {epochs: 1}
 execution: {workers: 1, threads: 1, device: cpu, trial_seconds: 36000}
 """
-DARTS = """{type: darts, epochs: %d, supernet: {mixing: gumbel, fix: ["stem.width = largest",
-"stages[*].width = option 1", "stages[*].blocks.count = largest"]}}"""  # what shapes depend on cannot be mixed
+# Few steps, as in darts_nasbench201.py: large ones, weights alone for half of them, parameters faster than at 3e-4.
+GRADIENT = Gradient(
+    mixing="gumbel", batch=32, lr=0.1, alpha_lr=3e-2,
+    cost="macs", cost_target=SPACES["mixed"].macs,
+    fix=("stem.width = smallest", "stages[*].width = option 1", "stages[*].blocks.count = 2"),
+)  # fmt: skip
 EVOLUTION = "{type: evolution, population: 8, contestants: 3}"
 
 
@@ -93,9 +110,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--space", choices=SPACES, default="mobile")
     parser.add_argument("--strategy", default="one_shot", help="one_shot, darts, or settings {type: ...}")
     parser.add_argument("--minutes", type=float, default=30, help="of each search, about")
-    parser.add_argument(
-        "--supernet-epochs", type=int, default=10, help="of darts; one_shot's follow from --minutes"
-    )
+    parser.add_argument("--supernet-epochs", type=int, default=None, help="as --minutes allow by default")
     parser.add_argument("--limit", type=int, default=6_000, help="train images of a search")
     parser.add_argument(
         "--train-limit", type=int, default=None, help="images of the last trainings; all by default"
@@ -111,7 +126,6 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.quick:
         given.minutes, given.limit, given.train_limit, given.epochs, given.seeds = 0.5, 200, 200, 1, 2
-        given.supernet_epochs = 1
     return given
 
 
@@ -150,10 +164,11 @@ def config_of(given: argparse.Namespace, overrides: list[str], *, whole: bool = 
 
 def strategy(given: argparse.Namespace) -> str:
     """Return the settings of a strategy on shared weights, its supernet's epochs by a timed probe."""
+    if given.strategy == "darts":
+        return gradients(given)
     if given.strategy != "one_shot":
-        return DARTS % given.supernet_epochs if given.strategy == "darts" else str(given.strategy)
-    share = SPACES[given.space].share
-    epochs = max(1, int(60 * given.minutes * share / epoch_seconds(given)))
+        return str(given.strategy)
+    epochs = given.supernet_epochs or max(1, int(60 * given.minutes * SHARE / epoch_seconds(given)))
     few = "6, best: 1, others: 1, calibration: 2" if given.quick else "40, best: 2, others: 2"
     return (
         f"{{type: one_shot, epochs: {epochs}, sampler: uniform, evaluations: {few}, "
@@ -161,8 +176,38 @@ def strategy(given: argparse.Namespace) -> str:
     )
 
 
+def gradients(given: argparse.Namespace) -> str:
+    """Return the settings of a search by gradients that takes the minutes with the training of what it derives."""
+    epochs = given.supernet_epochs
+    if epochs is None:
+        seconds = gradient_epoch_seconds(given)
+        epochs = max(2, round(60 * given.minutes * DARTS_SHARE / seconds))
+        print(f"probe: an epoch takes {seconds:.1f} s; {epochs} epochs", flush=True)
+    settings = replace(GRADIENT, warmup=epochs // 2)
+    return json.dumps({"type": "darts", "epochs": epochs, "supernet": to_data(settings)})
+
+
+def gradient_epoch_seconds(given: argparse.Namespace) -> float:
+    """Return the mean time of two epochs of a search by gradients, one of the weights alone, one of both."""
+    torch.set_num_threads(1)
+    config = config_of(given, [])
+    data = to_device(load_search_data(config.data), "cpu")
+    space = Candidate(network=preset(given.space, (1, 28, 28), classes=10), recipe=config.recipe)
+    settings = replace(GRADIENT, warmup=1)
+    asked = Proposal(number=0, kind=Kind.SUPERNET, candidate=space, epochs=2, seed=1, settings=settings)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        outcome = run(asked, Workspace(folder=Path(folder), device="cpu", data=data, held_out=no_test))
+        assert outcome.status is Status.DONE, outcome
+        return (time.monotonic() - began) / 2
+
+
+def no_test() -> DevicePart:
+    raise AssertionError("a search never reads the test part")
+
+
 def epoch_seconds(given: argparse.Namespace) -> float:
-    """Return the time of one epoch of the supernet: that of a few steps, each on another member."""
+    """Return the time of one epoch of the entangled supernet: that of a few steps, each on another member."""
     torch.set_num_threads(1)
     config, shape = config_of(given, []), ((1, 32, 32) if given.space == "mobile" else (1, 28, 28))
     network = preset(given.space, shape, classes=10)
@@ -173,7 +218,7 @@ def epoch_seconds(given: argparse.Namespace) -> float:
         [member] = Uniform().paths(space, rng)
         net(torch.randn(batch, *shape), member).square().mean().backward()
         times.append(time.monotonic() - began)
-    return statistics.fmean(times[1:]) * given.limit / batch  # the first one warms up
+    return float(statistics.fmean(times[1:]) * given.limit / batch)  # the first one warms up
 
 
 def shown(happened: str, trial: object) -> None:
