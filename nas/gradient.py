@@ -21,8 +21,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scaling.cost import cost
-from scaling.expected import Expected, expected
-from scaling.latency_table import Predictor, load_table
+from scaling.expected import Expected, expected, expected_latency
+from scaling.latency_table import load_table, refuse_another
 from search_spaces.block import Whole
 from search_spaces.check import combinators
 from search_spaces.data import ByKind, register
@@ -105,18 +105,21 @@ def mixture_of(space: Network, settings: Gradient) -> Mixture:
     return opened(settled_choices(space, settings.fix), mixing)
 
 
-def expected_cost(mixture: Mixture, settings: Gradient) -> Expected | None:
-    """Return the cost term's expectation, None where there is none.
+def expected_cost(mixture: Mixture, settings: Gradient, *, space: Network) -> Expected | None:
+    """Return the cost term's expectation, None where there is none; `space` is as it was before choices were settled.
 
-    `BadInput` where its target lies outside of what the space's members cost.
+    `BadInput` where its target lies outside of what the space's members cost, or its table is of another space. The
+    table's device need not be the one that searches.
     """
     if settings.cost_target is None:
         return None
     if settings.cost == "latency_ms":
         if settings.cost_table is None:
             raise BadInput("cost_table: got none, expected the file of a latency table, for cost: latency_ms")
-        table = Predictor(load_table(Path(settings.cost_table)))
-        found = expected(mixture, lambda network: table.predict(network).ms)
+        path = Path(settings.cost_table)
+        table = load_table(path)
+        refuse_another(table, path, space=space, circumstances=table.circumstances, device=table.device)
+        found = expected_latency(mixture, table)
     else:
         found = expected(mixture, lambda network: float(getattr(cost(network), settings.cost)))
     if not found.low <= settings.cost_target <= found.high:
@@ -139,4 +142,4 @@ def check_gradient(space: Candidate, settings: Gradient) -> None:
         raise BadInput(
             f"order: got 2 with mixing: {settings.mixing}, which draws anew for each loss, expected 1; set order: 1"
         )
-    expected_cost(mixture_of(space.network, settings), settings)
+    expected_cost(mixture_of(space.network, settings), settings, space=space.network)

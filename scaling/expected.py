@@ -12,11 +12,13 @@ from functools import partial
 from typing import cast
 
 from search_spaces.block import Block
-from search_spaces.cells import Edge
+from search_spaces.cells import Cell, Edge
 from search_spaces.choice import Pick
 from search_spaces.derivation import named
-from search_spaces.mixture import Mixture, Node, edge_places, rewritten
-from search_spaces.network import Network
+from search_spaces.mixture import Mixture, Node, edge_places, rewritten, searches
+from search_spaces.network import Network, placed
+
+from .latency_table import LatencyTable, Predictor
 
 Metric = Callable[[Network], float]
 
@@ -38,7 +40,7 @@ class Expected:
 def expected(mixture: Mixture, metric: Metric) -> Expected:
     """Work out a metric's expectation over the members of a mixture's space; `Unbuildable` passes."""
     picked = _picked(mixture)
-    start = dict.fromkeys(mixture.slots, 0)
+    start = _start(mixture)
     base = metric(_member(mixture, start, {}))
     slopes: dict[str, tuple[float, ...]] = {}
     low = high = base
@@ -51,7 +53,7 @@ def expected(mixture: Mixture, metric: Metric) -> Expected:
     for node, (k, paths) in _nodes(picked).items():
         slots = [(path, len(mixture.slots[path].options)) for path in paths]
         edges = _edge_costs(partial(_measured, mixture, metric, node), slots, k)
-        rest = sum(own[0] for own in edges[:k])
+        rest = sum(own[start[path]] for own, path in zip(edges[:k], paths, strict=False))
         base, low, high = base - rest, low - rest, high - rest
         low += sum(sorted(min(own) for own in edges)[:k])
         high += sum(sorted(max(own) for own in edges)[-k:])
@@ -61,10 +63,21 @@ def expected(mixture: Mixture, metric: Metric) -> Expected:
     return Expected(base, slopes, low, high)
 
 
+def expected_latency(mixture: Mixture, table: LatencyTable) -> Expected:
+    """Work out the expectation of a table's latency, in milliseconds.
+
+    Blocks go by the table's entries, so that it is that of the predicted latencies; cells whose edges are mixed go by
+    its coefficients, for there are no entries of edges.
+    """
+    by_edge = [isinstance(block, Cell) and searches(block) for _, block, *_ in placed(mixture.network)]
+    predictor = Predictor(table)
+    return expected(mixture, lambda network: predictor.additive(network, by_edge))
+
+
 def _edge_costs(
     measure: Callable[[dict[str, int], tuple[int, ...]], float], slots: list[tuple[str, int]], k: int
 ) -> list[tuple[float, ...]]:
-    """Return what each operation of each edge costs, where one edge stands for another: as the k-th with operation 0.
+    """Return what each operation of each edge costs, where one edge stands for another: as the k-th, as at the start.
 
     Where all edges are kept nothing stands for anything, and only their sum is told.
     """
@@ -85,7 +98,15 @@ def _edge_costs(
 def _measured(
     mixture: Mixture, metric: Metric, node: str, entries: Mapping[str, int], kept: tuple[int, ...]
 ) -> float:
-    return metric(_member(mixture, {**dict.fromkeys(mixture.slots, 0), **entries}, {node: kept}))
+    return metric(_member(mixture, {**_start(mixture), **entries}, {node: kept}))
+
+
+def _start(mixture: Mixture) -> dict[str, int]:
+    """Return the member that others are told from: all is connected, for what adds up only nearly does so best then."""
+    return {
+        path: next((i for i in range(len(slot.options)) if i not in slot.zeros), 0)
+        for path, slot in mixture.slots.items()
+    }
 
 
 def _member(mixture: Mixture, entries: Mapping[str, int], kept: Mapping[str, tuple[int, ...]]) -> Network:

@@ -8,7 +8,7 @@ holds data only. No torch in here, so that a search can predict without it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ from search_spaces.errors import BadInput, BadSpec
 from search_spaces.network import Network
 from search_spaces.serialise import from_data, key, parse, read_text, to_data
 
-from .latency_table_kinds import kinds
+from .latency_table_kinds import Kind, kinds
 
 if TYPE_CHECKING:
     from .timing import Settings
@@ -155,12 +155,26 @@ class Predictor:
             if kind.key in self._entries:
                 known += self._entries[kind.key]
             else:
-                if kind.key not in self._others:
-                    self._others[kind.key] = by_coefficients(kind.features, self._coefficients)
-                others += self._others[kind.key]
+                others += self.untimed(kind)
         ms, off = known + others, self.table.errors.off_90
         return Prediction(
             ms=ms, low_ms=ms / (1 + off), high_ms=ms / max(1 - off, 0.01), known=known / ms if ms else 1.0
+        )
+
+    def untimed(self, kind: Kind) -> float:
+        """Return the milliseconds of a kind by the coefficients, whether or not the table has an entry for it."""
+        if kind.key not in self._others:
+            self._others[kind.key] = by_coefficients(kind.features, self._coefficients)
+        return self._others[kind.key]
+
+    def additive(self, network: Network, edges: Sequence[bool]) -> float:
+        """Return the latency of a network in which the blocks so marked, in order, go by the coefficients.
+
+        What an entry of a whole cell says is not a sum over its edges; what the coefficients say is.
+        """
+        return self.table.constant_ms + sum(
+            self.untimed(kind) if by_edge else self._entries.get(kind.key, self.untimed(kind))
+            for kind, by_edge in zip(kinds(network), edges, strict=True)
         )
 
 

@@ -73,7 +73,7 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
             search = begun(
                 proposal, settings, mixture, workspace.data, rule=rule,
                 by=scoring(workspace.data.train, smoothing=0.0),
-                cost=expected_cost(mixture, settings),
+                cost=expected_cost(mixture, settings, space=proposal.candidate.network),
                 augment=tuple(fixed(a) for a in proposal.candidate.recipe.augment),
             )  # fmt: skip
             resumed, notes = checkpoint.resume(
