@@ -19,7 +19,8 @@ import fcntl
 import json
 import statistics
 import time
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ from nas.proposal import Kind, Proposal, Status
 from nas.recipe import Candidate, Recipe
 from search_spaces.derivation import derive
 from search_spaces.genotype import from_genotype, to_genotype
+from search_spaces.network import Network
 from search_spaces.presets import preset
 
 OUT = Path("results/benchmarks/darts_nasbench201.json")
@@ -44,8 +46,8 @@ SPACE = "nasbench201(width=8,cells=1)"
 SIZE = (3, 16, 16)  # a quarter of the work a step, so that more of them fit
 # While convolutions have not learnt, skips and pools lower the loss most, whatever the way of mixing. So weights learn
 # alone at first, in steps that are many and large, and parameters then move faster than at the paper's 3e-4. The pool
-# of this space has no norm behind it (Dong & Yang 2020).
-SHORT = {"batch": 32, "lr": 0.1, "alpha_lr": 1e-2, "pool_norm": False}
+# of this space has no norm behind it (Dong & Yang 2020). What their rule derives, "none" included, is looked up beside.
+SHORT = {"batch": 32, "lr": 0.1, "alpha_lr": 1e-2, "pool_norm": False, "derive_zero": False}
 METHODS = {  # with epochs
     "DARTS, first order": (Gradient(warmup=6, **SHORT), 12),
     "DrNAS": (Gradient(mixing="dirichlet", warmup=6, **SHORT), 12),
@@ -97,7 +99,7 @@ def searched(
     if outcome.status is not Status.DONE:
         raise SystemExit(f"{method}, seed {seed}: {outcome.status}: {outcome.note}")
     cell = to_genotype(derive(mixture_of(space, settings), outcome.weights))
-    row = row_of(cell)
+    row = row_of(cell) | with_none(space, settings, outcome.weights)
     said = {
         "method": method, "seed": seed, "epochs": epochs, "settings": changed(settings),
         "cell": cell, **row, "warning": outcome.note or None,
@@ -106,6 +108,14 @@ def searched(
     }  # fmt: skip
     print({k: said[k] for k in ("method", "seed", "cell", "test_accuracy", "seconds", "warning")}, flush=True)
     return said
+
+
+def with_none(
+    space: Network, settings: Gradient, weights: Mapping[str, Sequence[float]]
+) -> dict[str, object]:
+    """Return what the same weights derive where "none" is an option like the others."""
+    cell = to_genotype(derive(mixture_of(space, replace(settings, derive_zero=True)), weights))
+    return {"cell_with_none": cell, "test_accuracy_with_none": row_of(cell)["test_accuracy"]}
 
 
 def row_of(cell: str) -> dict[str, float]:
@@ -148,16 +158,20 @@ def add(out: Path, row: dict[str, object], *, lock: Path, pictures: int, fingerp
         write(out, rows, pictures=pictures, fingerprint=fingerprint)
 
 
-def summarised(rows: list[dict[str, object]]) -> dict[str, float | None]:
+def summarised(rows: list[dict[str, object]]) -> dict[str, object]:
     """Return what one method's rows come to."""
-    scores = [row["test_accuracy"] for row in rows]
     return {
-        "mean": round(statistics.fmean(scores), 3),
-        "sd": round(statistics.stdev(scores), 3) if len(scores) > 1 else None,
-        "n": len(scores),
+        **mean_and_sd([row["test_accuracy"] for row in rows]),
+        "with_none": mean_and_sd([row["test_accuracy_with_none"] for row in rows]),
+        "n": len(rows),
         "collapsed": sum("collapsed" in str(row["warning"]) for row in rows),
         "warned": sum(row["warning"] is not None for row in rows),
     }
+
+
+def mean_and_sd(scores: list[float]) -> dict[str, float | None]:
+    sd = round(statistics.stdev(scores), 3) if len(scores) > 1 else None
+    return {"mean": round(statistics.fmean(scores), 3), "sd": sd}
 
 
 def write(out: Path, rows: list[dict[str, object]], *, pictures: int, fingerprint: str) -> None:

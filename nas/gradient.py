@@ -60,7 +60,7 @@ class Gradient(Settings):
     partial: Whole = 1
     edges: bool = False
     zero: bool = True
-    derive_zero: bool = False
+    derive_zero: bool = True
     pool_norm: bool = True
     fix: tuple[str, ...] = ()  # such as "stages[*].width = largest": choices that cannot be mixed, settled
     batch: Whole = 64

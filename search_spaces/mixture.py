@@ -39,16 +39,17 @@ class Mixing:
 
     `partial` k sends one k-th of an edge's channels through its options and the others past them (PC-DARTS, Xu et
     al. 2020); `edges` gives each node a vector over its edges as well (the same, eq. 3). `pool_norm` puts a norm
-    behind pools, as DARTS does while it searches; `zero` is the entry for no connection of picked edges. Where a space
-    has `Zero` among an edge's own options, it weighs in too, but is derived only with `derive_zero`: what it weighs
-    says how little an edge is needed beside the others, not that it is to be cut (Liu et al. 2019, section 2.4).
+    behind pools, as DARTS does while it searches; `zero` is the entry for no connection of picked edges, which is never
+    derived, for so many edges are to stay (Liu et al. 2019, section 2.4). Where all edges stay and a space has `Zero`
+    among an edge's own options, it is an option like the others, as NAS-Bench-201's authors derive it (Dong & Yang
+    2020); without `derive_zero` the next best is taken.
     """
 
     partial: int = 1
     edges: bool = False
     pool_norm: bool = True
     zero: bool = True
-    derive_zero: bool = False
+    derive_zero: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

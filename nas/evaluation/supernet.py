@@ -175,7 +175,7 @@ def _result(search: Search, notes: tuple[str, ...]) -> Result:
     times = {"epochs": float(search.epoch), "train_seconds": search.seconds}
     return Result(
         metrics=finite({**search.seen[-1], **times}),
-        notes=notes + warnings(search.mixture, network, search.seen[-1]),
+        notes=notes + warnings(search.mixture, network, search.seen[-1], shares),
         weights={path: tuple(vector) for path, vector in shares.items()},
     )
 

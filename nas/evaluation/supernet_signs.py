@@ -62,8 +62,14 @@ def skip_share(mixture: Mixture, network: Network) -> float:
     return sum(skipping for skipping, _ in counts) / max(1, sum(able for _, able in counts))
 
 
-def warnings(mixture: Mixture, network: Network, scores: Mapping[str, float]) -> tuple[str, ...]:
-    """Return what to say where a search has failed, as DARTS is known to: each in a sentence, with what to try."""
+def warnings(
+    mixture: Mixture, network: Network, scores: Mapping[str, float], shares: Mapping[str, Sequence[float]]
+) -> tuple[str, ...]:
+    """Return what to say where a search has failed, as DARTS is known to: each in a sentence, with what to try.
+
+    How the derived path scores is held against the supernet's score only where it has whole channels: with partial
+    ones (PC-DARTS) each option learnt beside channels that passed it by, and one path of them was never trained.
+    """
     said = []
     if bad := _places(mixture, skips(mixture, network), COLLAPSED):
         said.append(
@@ -78,9 +84,15 @@ def warnings(mixture: Mixture, network: Network, scores: Mapping[str, float]) ->
             f"undecided: what options weigh has {100 * scores['entropy']:.1f} % of the largest entropy, so that what "
             "is derived is nearly chance; try more epochs or a larger alpha_lr"
         )
+    if out := _left_out(mixture, network, shares):
+        said.append(
+            f"left out: {out[0]} of {out[1]} choices of the derived architecture are not what weighs most, as that "
+            "connects nothing or breaks the space's conditions; with derive_zero: true what connects nothing is derived"
+        )
     apart = {name: scores.get(f"{name}_validation_accuracy") for name in ("supernet", "derived")}
     if (
-        apart["supernet"] is not None
+        mixture.mixing.partial == 1
+        and apart["supernet"] is not None
         and apart["derived"] is not None
         and apart["derived"] < apart["supernet"] / 2
     ):
@@ -89,6 +101,16 @@ def warnings(mixture: Mixture, network: Network, scores: Mapping[str, float]) ->
             f"of the validation part, the supernet on {100 * apart['supernet']:.1f} %: how it scores says nothing of it"
         )
     return tuple(said)
+
+
+def _left_out(
+    mixture: Mixture, network: Network, shares: Mapping[str, Sequence[float]]
+) -> tuple[int, int] | None:
+    """Count the choices whose largest option was not derived, and all; None where there are none such."""
+    entries = taken(mixture, network)
+    own = {path: shares[path][: len(mixture.slots[path].options)] for path in entries}
+    out = sum(own[path][entry] < max(own[path]) for path, entry in entries.items())
+    return (out, len(entries)) if out else None
 
 
 def _places(mixture: Mixture, counts: Mapping[str, tuple[int, int]], share: float) -> str:

@@ -25,7 +25,7 @@ from nas.recipe import Candidate, Recipe
 from scaling.cost import cost
 from scaling.expected import expected
 from scaling.training_memory import saved_bytes
-from search_spaces import Choice
+from search_spaces import Cell, Choice
 from search_spaces.derivation import derive
 from search_spaces.errors import BadInput
 from search_spaces.mixture import Mixing, opened
@@ -451,17 +451,43 @@ def one_option(entry: int) -> dict[str, list[float]]:
 
 def test_collapse_into_skips_is_warned_of_and_named() -> None:
     mixture, fine = opened(tiny(3)), {"entropy": 0.5}
-    (said,) = warnings(mixture, derive(mixture, one_option(1)), fine)
+
+    def said_of(entry: int) -> tuple[str, ...]:
+        return warnings(mixture, derive(mixture, one_option(entry)), fine, one_option(entry))
+
+    (said,) = said_of(1)
     assert "skips 6 of 6 in the cell 'cell'" in said
-    (said,) = warnings(mixture, derive(mixture, one_option(4)), fine)  # average pools
+    (said,) = said_of(4)  # average pools
     assert "learns nothing in 6 of 6 in the cell 'cell'" in said
-    assert warnings(mixture, derive(mixture, one_option(3)), fine) == ()
+    assert said_of(3) == ()
+
+
+def test_an_edge_that_weighs_nothing_most_is_cut_and_where_it_is_not_that_is_said() -> None:
+    """As NAS-Bench-201's authors derive; with DARTS's rule the next best is taken, and the run says so."""
+    weights = {**one_option(3), "shared[0].block.nodes[0][0]": [0.4, 0.0, 0.3, 0.2, 0.1, 0.0]}
+    for derive_zero, ops in ((True, ["Zero", "ActConv"]), (False, ["ActConv", "ActConv"])):
+        mixture = opened(tiny(3), Mixing(derive_zero=derive_zero))
+        network = derive(mixture, weights)
+        cell = network.shared[0].block
+        assert isinstance(cell, Cell)
+        assert [type(edge.op).__name__ for edge in (cell.nodes[0][0], cell.nodes[1][0])] == ops  # type: ignore[index, union-attr]
+        said = warnings(mixture, network, {"entropy": 0.5}, weights)
+        assert [text.partition(":")[0] for text in said] == ([] if derive_zero else ["left out"])
+    assert "1 of 6 choices" in said[0]
+
+
+def test_a_path_of_partial_channels_is_not_held_against_the_supernet() -> None:
+    scores = {"entropy": 0.5, "supernet_validation_accuracy": 0.5, "derived_validation_accuracy": 0.1}
+    for partial, kinds in ((1, ["apart"]), (2, [])):
+        mixture = opened(tiny(3), Mixing(partial=partial))
+        said = warnings(mixture, derive(mixture, one_option(3)), scores, one_option(3))
+        assert [text.partition(":")[0] for text in said] == kinds
 
 
 def test_an_undecided_search_and_one_whose_derivation_fails_are_warned_of() -> None:
     mixture = opened(tiny(3))
     scores = {"entropy": 0.99, "supernet_validation_accuracy": 0.5, "derived_validation_accuracy": 0.1}
-    undecided, apart = warnings(mixture, derive(mixture, one_option(3)), scores)
+    undecided, apart = warnings(mixture, derive(mixture, one_option(3)), scores, one_option(3))
     assert undecided.startswith("undecided: what options weigh has 99.0 %")
     assert "right on 10.0 % of the validation part, the supernet on 50.0 %" in apart
 
