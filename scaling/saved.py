@@ -1,26 +1,29 @@
 """What a training step keeps for its backward pass, by formula over the graph of layers: torch's own rules, float32.
 
-Each rule names the maps that torch saves when a layer runs in training: what it reads (a convolution needs its input
-for the weights' gradient), what it gives (ReLU), or a map of its own (a dropout's mask). A map is counted once however
-many layers save it, and a view counts as the map behind it.
+Each rule names what torch saves when a layer runs in training: what it reads (a convolution needs its input for the
+weights' gradient), what it gives (ReLU), or maps of its own (a dropout's mask). A map is counted once however many
+layers save it, and a view counts as the map behind it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 
-from search_spaces.graph import Graph, Node
+from search_spaces.graph import Graph
 from search_spaces.layers import (
     Activation,
     AdaptivePooling,
     Convolution,
     Dropout,
     Flatten,
+    Layer,
     Linear,
     Normalisation,
+    Pads,
     Pooling,
     Product,
+    Shape,
     Slice,
     parameter_count,
 )
@@ -31,15 +34,63 @@ BY_RESULT = frozenset({"relu", "sigmoid", "tanh"})  # activations whose slope fo
 STATE = {"sgd": 1, "adamw": 2}  # numbers that an optimiser keeps for each weight
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one layer saves, weights left out: values that it reads, the value that it gives, and bytes of its own."""
+
+    sources: bool = False
+    result: bool = False
+    own: int = 0  # bytes an example
+    fixed: int = 0  # bytes, however many examples
+
+
+def kept_by(layer: Layer, shapes: tuple[Shape, ...], shape: Shape) -> Kept:
+    """Return what a layer saves that reads maps of `shapes` and gives one of `shape`, both without the batch."""
+    match layer:
+        case Convolution() if any(before != after for before, after in layer.padding):
+            return Kept(own=_padded(shapes[0], layer.padding))
+        case Convolution() | Linear() | Product():
+            return Kept(sources=True)
+        case Normalisation(kind="batch"):
+            return Kept(sources=True, fixed=2 * BYTES * shapes[0][0])  # a mean and a scale each
+        case Normalisation():
+            groups = {"group": layer.groups, "layer": 1, "instance": shapes[0][0]}[layer.kind]
+            return Kept(sources=True, own=2 * BYTES * groups)
+        case Activation():
+            by_result = layer.kind in BY_RESULT
+            return Kept(sources=not by_result, result=by_result)
+        case Pooling():
+            positions = INDEX_BYTES * prod(shape) if layer.kind == "max" else 0
+            if needs_windows(layer, shapes[0][1:]):
+                counts = BYTES * prod(shape[1:]) if layer.kind == "average" else 0  # that it divides by
+                return Kept(own=positions + _windowed(layer, shape), fixed=counts)
+            return Kept(sources=True, own=positions)
+        case AdaptivePooling(kind="max"):
+            return Kept(sources=True, own=INDEX_BYTES * prod(shape))
+        case AdaptivePooling():
+            return Kept(sources=set(layer.size) != {1})  # a mean over all needs no map
+        case Dropout():
+            per = {"value": prod(shapes[0]), "channel": shapes[0][0], "sample": 1}[layer.of]
+            return Kept(own=BYTES * per)
+        case _:
+            return Kept()
+
+
 def saved_bytes(graph: Graph, batch: int) -> int:
     """Return the bytes of tensors that autograd saves in one training step of a batch, weights included."""
-    stores = _stores(graph)
+    behind = stores(graph)
     kept: set[int] = set()
-    extra = 0
+    own = fixed = 0
     for number, node in enumerate(graph.nodes):
-        kept |= {stores[value] for value in _kept(node, number + len(graph.inputs))}
-        extra += sum(_extra(graph, node, batch))
-    return batch * BYTES * sum(prod(graph.shape(value)) for value in kept) + extra
+        shapes = tuple(map(graph.shape, node.sources))
+        found = kept_by(node.layer, shapes, node.shape)
+        values = (node.sources if found.sources else ()) + (
+            (len(graph.inputs) + number,) if found.result else ()
+        )
+        kept |= {behind[value] for value in values}
+        own, fixed = own + found.own, fixed + found.fixed + BYTES * _weights(node.layer, shapes)
+    maps = BYTES * sum(prod(graph.shape(value)) for value in kept)
+    return batch * (maps + own) + fixed
 
 
 def step_bytes(*, weights: int, saved: int, optimiser: str) -> int:
@@ -47,47 +98,30 @@ def step_bytes(*, weights: int, saved: int, optimiser: str) -> int:
     return BYTES * weights * (2 + STATE[optimiser]) + saved
 
 
-def _kept(node: Node, own: int) -> tuple[int, ...]:
-    """Return the values of the graph that a layer saves."""
-    match node.layer:
-        case Convolution() | Linear() | Normalisation() | Pooling():
-            return node.sources
-        case Activation(kind=kind):
-            return (own,) if kind in BY_RESULT else node.sources
-        case AdaptivePooling():
-            mean = node.layer.kind == "average" and set(node.layer.size) == {1}
-            return () if mean else node.sources
-        case Product():
-            return node.sources
-        case _:
-            return ()
-
-
-def _extra(graph: Graph, node: Node, batch: int) -> Iterator[int]:
-    """Yield the bytes of what a layer saves beside values of the graph."""
-    shape = graph.shape(node.sources[0])
-    weights = parameter_count(node.layer, tuple(map(graph.shape, node.sources)))
-    match node.layer:
-        case Convolution() | Linear():
-            yield BYTES * (weights - node.layer.out * node.layer.bias)
-        case Normalisation():
-            groups = {"group": node.layer.groups, "layer": 1, "instance": shape[0]}.get(node.layer.kind)
-            yield BYTES * (shape[0] + (2 * shape[0] if groups is None else 2 * batch * groups))
-        case Activation(kind="prelu"):
-            yield BYTES * weights
-        case Pooling() | AdaptivePooling() if node.layer.kind == "max":
-            yield INDEX_BYTES * batch * prod(node.shape)
-            if isinstance(node.layer, Pooling) and needs_windows(node.layer, shape[1:]):
-                yield BYTES * batch * prod(shape)  # the padded map that it pools
-        case Dropout():
-            per = {"value": prod(shape), "channel": shape[0], "sample": 1}[node.layer.of]
-            yield BYTES * batch * per
-
-
-def _stores(graph: Graph) -> list[int]:
+def stores(graph: Graph) -> list[int]:
     """Return the value behind each value: a view's is that of what it looks at."""
-    stores = list(range(len(graph.inputs)))
+    found = list(range(len(graph.inputs)))
     for number, node in enumerate(graph.nodes):
         own = len(graph.inputs) + number
-        stores.append(stores[node.sources[0]] if isinstance(node.layer, Flatten | Slice) else own)
-    return stores
+        found.append(found[node.sources[0]] if isinstance(node.layer, Flatten | Slice) else own)
+    return found
+
+
+def _weights(layer: Layer, shapes: tuple[Shape, ...]) -> int:
+    """Count the weights that a layer saves: all but what is added."""
+    if isinstance(layer, Convolution | Linear):
+        return parameter_count(layer, shapes) - layer.out * layer.bias
+    if isinstance(layer, Normalisation):
+        return shapes[0][0]
+    return parameter_count(layer, shapes) if isinstance(layer, Activation) else 0
+
+
+def _padded(shape: Shape, padding: Pads) -> int:
+    sizes = (n + before + after for n, (before, after) in zip(shape[1:], padding, strict=True))
+    return BYTES * shape[0] * prod(sizes)
+
+
+def _windowed(layer: Pooling, shape: Shape) -> int:
+    """Return the bytes of the map that windows are cut from, padded or cut so that the last one just fits."""
+    axes = zip(shape[1:], layer.stride, layer.kernel, strict=True)
+    return BYTES * shape[0] * prod((n - 1) * stride + k for n, stride, k in axes)
