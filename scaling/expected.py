@@ -15,8 +15,9 @@ from search_spaces.block import Block
 from search_spaces.cells import Cell, Edge
 from search_spaces.choice import Pick
 from search_spaces.derivation import named
-from search_spaces.mixture import Mixture, Node, edge_places, rewritten, searches
+from search_spaces.mixture import Mixture, searches
 from search_spaces.network import Network, placed
+from search_spaces.rewriting import Node, edge_places, rewritten
 
 from .latency_table import LatencyTable, Predictor
 

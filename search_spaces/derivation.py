@@ -18,9 +18,11 @@ from .block import Block
 from .cells import Cell, Edge
 from .choice import Choice, Pick, picks
 from .errors import BadInput
-from .mixture import Mixed, Mixture, Node, Slot, edge_places, rewritten
+from .mixed import Mixed
+from .mixture import Mixture, Slot
 from .moves import keeps_conditions
 from .network import Network, placed
+from .rewriting import Node, edge_places, rewritten
 
 Weights = Mapping[str, Sequence[float]]  # by a vector's path; of a slot what its entries weigh, none below 0
 SMALLEST = 1e-30  # of a weight: what has less of it is as far behind

@@ -8,9 +8,9 @@ A `Pick` of k edges keeps them all, and each has one entry more, the last, for "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from typing import cast
 
 from .automaton import count
 from .block import Block
@@ -18,19 +18,18 @@ from .blocks import Identity, Pool
 from .cell_blocks import Skip, Zero
 from .cells import Cell, Edge
 from .check import combinators
-from .choice import Choice, Pick, Repeat, Searchable, layout
+from .choice import Choice, Pick, Repeat, Searchable
 from .data import declared
 from .errors import BadSpec
 from .explain import short
-from .graph import BATCH_NORM, Feature, Graph, Place, concat
-from .layers import Normalisation, Sum
-from .making import rebuilt
+from .graph import Graph
+from .layers import Normalisation
+from .mixed import Mixed
 from .moves import enumerate_members
-from .network import Network, Shared, Stage, placed
+from .network import Network, placed
+from .rewriting import Node, edge_places, rewritten
 
 MOST_MIXED = 64  # options of one slot: all of them run at each step
-T = TypeVar("T")
-Node = tuple[Searchable[Edge], ...] | Pick[Edge]  # of a cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,79 +49,6 @@ class Mixing:
     pool_norm: bool = True
     zero: bool = True
     derive_zero: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mix(Sum):
-    """A weighted sum: value i is weighed by number `entries[i]` of the slot's vector."""
-
-    slot: str
-    entries: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mixed(Block):
-    """The options of a slot, or those of them that read one source, side by side."""
-
-    slot: str
-    options: tuple[tuple[int, Block], ...]  # the vector's entries, and what they weigh
-    edge: tuple[str, int] | None = None  # the vector over a node's edges, and this one's entry
-    partial: int = 1
-    pool_norm: bool = True
-
-    def memory(self) -> int:
-        return max(block.memory() for _, block in self.options)
-
-    def reads(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(tap for _, block in self.options for tap in block.reads()))
-
-    def lower(self, place: Place) -> Feature:
-        mixed = self._partly(place) if self._is_partial(place) else self._mixed(place)
-        if self.edge is None:
-            return mixed
-        slot, entry = self.edge
-        return place.input.tracer.add(Mix(slot=slot, entries=(entry,)), (mixed,), "weighed")
-
-    def _is_partial(self, place: Place) -> bool:
-        return self.partial > 1 and place.input.channels == place.width and self.memory() == 1
-
-    def _partly(self, place: Place) -> Feature:
-        """Mix the first channels, pass the others by (pooled where the place strides), shuffle them together."""
-        x, width = place.input, place.width // self.partial
-        if place.width % self.partial:
-            raise BadSpec(
-                f"{self.slot}: got {place.width} channels for partial={self.partial}, expected a multiple; change the "
-                "width or set partial=1"
-            )
-        within = Place(inputs=(x.slice(0, width, name="part"),), width=width, stride=place.stride)
-        rest = x.slice(width, place.width, name="rest")
-        if place.strides:
-            rest = rest.pool("max", place.stride, stride=place.stride, name="rest_pool")
-        return concat(self._mixed(within), rest, name="joined").shuffle(self.partial)
-
-    def _mixed(self, place: Place) -> Feature:
-        live = [(entry, block) for entry, block in self.options if not isinstance(block, Zero)]
-        if not live:
-            return place.input.zeros(place.width, place.stride)
-        parts = [self._option(entry, block, place) for entry, block in live]
-        shapes = {part.shape for part in parts}
-        if len(shapes) > 1:
-            raise BadSpec(
-                f"{self.slot}: got options whose outputs have the shapes {', '.join(map(str, sorted(shapes)))}, "
-                f'expected one shape, or they cannot be summed; settle it: fix=["{self.slot} = option 0"]'
-            )
-        layer = Mix(slot=self.slot, entries=tuple(entry for entry, _ in live))
-        return place.input.tracer.add(layer, parts, "mix")
-
-    def _option(self, entry: int, block: Block, place: Place) -> Feature:
-        taps = {name: place.taps[name] for name in block.reads()}
-        own = Place(inputs=place.inputs[: block.memory()], width=place.width, stride=place.stride, taps=taps)
-        with place.input.tracer.within(f"option{entry}"):
-            y = block.lower(own)
-            bare = (
-                isinstance(block, Pool) and place.input.channels == place.width
-            )  # else a projection has a norm
-            return y.norm(BATCH_NORM, name="pool_norm") if self.pool_norm and bare else y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,48 +121,6 @@ def opened(space: Network, mixing: Mixing = Mixing()) -> Mixture:
             "with one, or a strategy that trains architectures one by one"
         )
     return Mixture(space, mixing, network, opening.slots, opening.edges)
-
-
-def rewritten(
-    space: Network, block: Callable[[str, object], Block], node: Callable[[str, Node], tuple[Edge, ...]]
-) -> Network:
-    """Return a copy with every open block, and every node of a cell with an open one, made anew.
-
-    Blocks that choose nothing stay the same object. The copy is made past the checks of a network: what is put in
-    may be no registered block.
-    """
-
-    def of_block(path: str, item: object) -> object:
-        if next(combinators(item), None) is None:
-            return item
-        if isinstance(item, Cell):
-            nodes = tuple(node(f"{path}.nodes[{i}]", one) for i, one in enumerate(item.nodes))
-            return _changed(item, nodes=nodes)
-        return block(path, item)
-
-    def of_stage(path: str, stage: object) -> object:
-        if not isinstance(stage, Stage):
-            return stage
-        blocks = stage.blocks
-        if isinstance(blocks, Repeat) and isinstance(blocks.count, int):
-            paths = [f"[{i}]" if blocks.independent else ".item" for i in range(blocks.count)]
-            return _changed(stage, blocks=tuple(of_block(f"{path}.blocks{p}", blocks.item) for p in paths))
-        if isinstance(blocks, tuple):
-            inner = tuple(of_block(f"{path}.blocks[{i}]", one) for i, one in enumerate(blocks))
-            return _changed(stage, blocks=inner)
-        return stage
-
-    return _changed(
-        space,
-        stem=of_stage("stem", space.stem),
-        stages=tuple(of_stage(f"stages[{i}]", stage) for i, stage in enumerate(space.stages)),
-        head=of_block("head", space.head),
-        shared=tuple(
-            Shared(name=one.name, block=cast(Block, of_block(f"shared[{i}].block", one.block)))
-            for i, one in enumerate(space.shared)
-        ),
-        conditions=(),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,13 +207,6 @@ def searches(block: Block) -> bool:
     return isinstance(block, Mixed)
 
 
-def edge_places(path: str, node: Node) -> list[tuple[str, Searchable[Edge]]]:
-    """List what a node chooses its edges among, each with its path."""
-    if isinstance(node, Pick):
-        return [(f"{path}{{{i}}}", item) for i, item in enumerate(node.options)]
-    return [(f"{path}[{i}]", item) for i, item in enumerate(node)]
-
-
 def label(option: Block | Edge) -> str:
     """Return an option in a few words: its class, and the fields that are not as always.
 
@@ -364,8 +241,3 @@ def _refuse(path: str, node: object) -> None:
         f"{path}: got a choice among {among}, on which shapes or depths depend, expected one value in a supernet that "
         f"mixes; {remedy(path)}"
     )
-
-
-def _changed(node: T, **fields: object) -> T:
-    names = layout(type(node))[0]
-    return cast(T, rebuilt(node, names, [fields.get(name, getattr(node, name)) for name in names]))

@@ -21,7 +21,8 @@ from .cells import Cell
 from .derivation import edge_pairs, entry_of, pairs, taken
 from .errors import BadInput
 from .graph import Graph, Node
-from .mixture import Mixed, Mixture, plain_norms
+from .mixed import Mixed
+from .mixture import Mixture, plain_norms
 from .modules import BuiltNetwork, Seed, build, check_room, home, initialise
 from .network import Network, lower, steps
 from .supernet_plan import PlanStep, Term, last_read, planned

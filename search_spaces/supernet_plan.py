@@ -28,7 +28,7 @@ from .layers import (
     Upsample,
     Zeros,
 )
-from .mixture import Mix
+from .mixed import Mix
 
 Factor = tuple[str, int]  # a vector's path and an entry of it
 REPEATABLE = (Activation, Pooling, AdaptivePooling, Slice, Shuffle, Pad, Shift, Upsample, Zeros, Flatten)

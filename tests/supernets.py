@@ -25,7 +25,7 @@ from search_spaces import (
     Zero,
 )
 from search_spaces.choice import Pick
-from search_spaces.mixture import Mix
+from search_spaces.mixed import Mix
 from search_spaces.supernet import Supernet
 
 
