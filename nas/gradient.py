@@ -48,8 +48,8 @@ class Gradient(Settings):
 
     The train part is cut in two: weights learn on one, architecture parameters on the other (`alpha_share` of it).
     `mixing` turns parameters into what weighs the options. Second order takes the gradient through one step of the
-    weights, by the finite difference of eq. 8. For `warmup` epochs only weights learn. `auxiliary_skip` is added to
-    the weight of each option that hands its input on, and falls to 0 over the epochs. The cost term adds
+    weights, by the finite difference of eq. 8. For `warmup` epochs only weights learn. `auxiliary_skip` is what one
+    more skip of each edge that has one weighs, and falls to 0 over the epochs. The cost term adds
     `cost_weight * max(0, expected cost / cost_target - 1)` to the loss of the architecture parameters. A `layout`
     that is probed is the faster one of a few steps: as numbers depend on it in their last bits, it is kept in
     checkpoints, but another run may find the other one.
@@ -100,7 +100,7 @@ def mixture_of(space: Network, settings: Gradient) -> Mixture:
     """Return the space as these settings open it; raises `BadInput` where it cannot be."""
     mixing = Mixing(
         partial=settings.partial, edges=settings.edges, pool_norm=settings.pool_norm, zero=settings.zero,
-        derive_zero=settings.derive_zero,
+        derive_zero=settings.derive_zero, auxiliary=settings.auxiliary_skip > 0,
     )  # fmt: skip
     return opened(settled_choices(space, settings.fix), mixing)
 

@@ -11,6 +11,8 @@ from .errors import BadSpec
 from .graph import BATCH_NORM, Feature, Place, concat
 from .layers import Sum
 
+AUXILIARY = "auxiliary"  # the vector, of one number, that weighs every auxiliary skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix(Sum):
@@ -29,6 +31,7 @@ class Mixed(Block):
     edge: tuple[str, int] | None = None  # the vector over a node's edges, and this one's entry
     partial: int = 1
     pool_norm: bool = True
+    auxiliary: Block | None = None  # a branch of its own beside the options, which skips (DARTS-)
 
     def memory(self) -> int:
         return max(block.memory() for _, block in self.options)
@@ -64,7 +67,7 @@ class Mixed(Block):
         live = [(entry, block) for entry, block in self.options if not isinstance(block, Zero)]
         if not live:
             return place.input.zeros(place.width, place.stride)
-        parts = [self._option(entry, block, place) for entry, block in live]
+        parts = [self._branch(f"option{entry}", block, place) for entry, block in live]
         shapes = {part.shape for part in parts}
         if len(shapes) > 1:
             raise BadSpec(
@@ -72,12 +75,17 @@ class Mixed(Block):
                 f'expected one shape, or they cannot be summed; settle it: fix=["{self.slot} = option 0"]'
             )
         layer = Mix(slot=self.slot, entries=tuple(entry for entry, _ in live))
-        return place.input.tracer.add(layer, parts, "mix")
+        mixed = place.input.tracer.add(layer, parts, "mix")
+        if self.auxiliary is None:
+            return mixed
+        beside = self._branch("auxiliary", self.auxiliary, place)
+        weighed = place.input.tracer.add(Mix(slot=AUXILIARY, entries=(0,)), (beside,), "faded")
+        return place.input.tracer.add(Sum(), (mixed, weighed), "helped")
 
-    def _option(self, entry: int, block: Block, place: Place) -> Feature:
+    def _branch(self, name: str, block: Block, place: Place) -> Feature:
         taps = {name: place.taps[name] for name in block.reads()}
         own = Place(inputs=place.inputs[: block.memory()], width=place.width, stride=place.stride, taps=taps)
-        with place.input.tracer.within(f"option{entry}"):
+        with place.input.tracer.within(name):
             y = block.lower(own)
             bare = (
                 isinstance(block, Pool) and place.input.channels == place.width

@@ -41,7 +41,9 @@ class Mixing:
     behind pools, as DARTS does while it searches; `zero` is the entry for no connection of picked edges, which is never
     derived, for so many edges are to stay (Liu et al. 2019, section 2.4). Where all edges stay and a space has `Zero`
     among an edge's own options, it is an option like the others, as NAS-Bench-201's authors derive it (Dong & Yang
-    2020); without `derive_zero` the next best is taken.
+    2020); without `derive_zero` the next best is taken. `auxiliary` gives each edge that can skip one more branch, of
+    weights of its own where it strides (DARTS-, Chu et al. 2021); the vector `AUXILIARY`, one number, weighs it, and
+    where a run is given none it weighs 0.
     """
 
     partial: int = 1
@@ -49,6 +51,7 @@ class Mixing:
     pool_norm: bool = True
     zero: bool = True
     derive_zero: bool = True
+    auxiliary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +184,11 @@ class _Opening:
     ) -> Mixed:
         partial = self.mixing.partial if edge_like(slot) else 1
         given = cast("tuple[tuple[int, Block], ...]", tuple(options))
+        skips = [block for entry, block in given if entry in slot.skips] if self.mixing.auxiliary else []
         return Mixed(
-            slot=slot.path, options=given, edge=edge, partial=partial, pool_norm=self.mixing.pool_norm
-        )
+            slot=slot.path, options=given, edge=edge, partial=partial, pool_norm=self.mixing.pool_norm,
+            auxiliary=skips[0] if skips else None,
+        )  # fmt: skip
 
 
 def plain_norms(mixture: Mixture, graph: Graph) -> frozenset[int]:

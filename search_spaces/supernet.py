@@ -75,6 +75,8 @@ class Supernet(nn.Module):
         total: Tensor | None = None
         plain: list[tuple[Tensor, Tensor | None]] = []
         for term in step.terms:
+            if any(path not in vectors for path, _ in term.factors):
+                continue
             weight = _weight(term, vectors)
             if term.norm is None or weight is None:
                 plain.append((values[term.value], weight))

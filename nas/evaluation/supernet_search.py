@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from scaling.expected import Expected
 from search_spaces.errors import BadInput
+from search_spaces.mixed import AUXILIARY
 from search_spaces.mixture import Mixture
 from search_spaces.supernet import Supernet
 
@@ -219,18 +220,14 @@ def _of_terms(search: Search) -> Tensor:
 
 
 def _mixed(search: Search) -> Mixed:
-    mix = mixed(search.settings, search.rows, search.alphas, search.noise, place=search.place)
-    if not search.settings.auxiliary_skip:
-        return mix
-    table = mix.table.clone()
-    for row, slot in enumerate(search.mixture.slots.values()):
-        for entry in slot.skips:
-            table[row, entry] = table[row, entry] + search.settings.auxiliary_skip * (1 - search.place)
-    return Mixed(table, mix.only)
+    return mixed(search.settings, search.rows, search.alphas, search.noise, place=search.place)
 
 
 def _loss(search: Search, batch: tuple[Tensor, Targets], mix: Mixed) -> Tensor:
     x, y = batch
+    vectors = search.rows.vectors(mix.table)
+    if search.mixture.mixing.auxiliary:
+        vectors[AUXILIARY] = mix.table.new_tensor([search.settings.auxiliary_skip * (1 - search.place)])
     with search.rule.computing():
-        output = search.net(search.rule.arrange(x), search.rows.vectors(mix.table), mix.only)
+        output = search.net(search.rule.arrange(x), vectors, mix.only)
     return training_loss(output.float(), y, by=search.by)

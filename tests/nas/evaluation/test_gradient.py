@@ -28,6 +28,7 @@ from scaling.training_memory import saved_bytes
 from search_spaces import Cell, Choice
 from search_spaces.derivation import derive
 from search_spaces.errors import BadInput
+from search_spaces.mixed import AUXILIARY
 from search_spaces.mixture import Mixing, opened
 from search_spaces.network import Network
 from search_spaces.presets import preset
@@ -205,6 +206,33 @@ def test_dirichlet_samples_have_the_mean_and_the_gradient_of_torchs_own() -> Non
     torch.testing.assert_close(ours, theirs)
     slopes = [torch.autograd.grad(sample.square().sum(), concentration)[0] for sample in (theirs, ours)]
     torch.testing.assert_close(slopes[1], slopes[0])
+
+
+def test_an_auxiliary_skip_is_a_branch_of_its_own_with_its_own_weights_where_it_strides() -> None:
+    """Chu et al. 2021: beside the options each edge has a skip that beta weighs; where nothing strides it is x."""
+    plain, helped = (Supernet(opened(tiny(), Mixing(auxiliary=aux)), seed=1) for aux in (False, True))
+    held = plain.state_dict()
+    missing, unexpected = helped.load_state_dict(held, strict=False)
+    assert not unexpected
+    assert missing
+    assert all(name.startswith("stages.1.") and ".auxiliary." in name for name in missing)  # the strided cell
+    x, vectors = batch(3, torch.float32)[0], softmaxed(plain, random_alphas(plain, 4))
+    torch.testing.assert_close(helped(x, vectors), plain(x, vectors))  # no number for it: it weighs nothing
+    beta = 0.7
+    with_it = helped(x, {**vectors, AUXILIARY: torch.tensor([beta])})
+    assert (with_it - plain(x, vectors)).abs().max() > 1e-3
+    for (
+        name,
+        weight,
+    ) in helped.named_parameters():  # the same weights as the skip option: then it is only more of it
+        if ".auxiliary." in name:
+            weight.data.copy_(helped.get_parameter(name.replace(".auxiliary.", ".option1.")).data)
+    slots = helped.mixture.slots
+    more = {
+        path: vector + beta * torch.eye(len(vector))[slots[path].skips[0]] for path, vector in vectors.items()
+    }
+    again = helped(x, {**vectors, AUXILIARY: torch.tensor([beta])})
+    torch.testing.assert_close(again, plain(x, more), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS)
