@@ -12,7 +12,7 @@ from torch.autograd.function import FunctionCtx
 def weighted_sum(total: Tensor | None, summands: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
     """Return `total` plus each value times its number (no number: 1); `total` may be overwritten.
 
-    Values are of one shape and layout, numbers of no axes.
+    Values are of one shape and layout, numbers of no axes; under autocast values may differ in format.
     """
     ones = [value for value, weight in summands if weight is None]
     weighed = [(value, weight) for value, weight in summands if weight is not None]
@@ -49,7 +49,8 @@ class _WeightedSum(torch.autograd.Function):
         (grad,) = given
         numbers, *values = ctx.saved_tensors  # type: ignore[attr-defined]
         needs = ctx.needs_input_grad  # type: ignore[attr-defined]
-        of_numbers = torch.stack([_inner(grad, value) for value in values]) if needs[0] else None
+        inner = [_inner(grad, value).to(numbers.dtype) for value in values]
+        of_numbers = torch.stack(inner) if needs[0] else None
         factors = numbers if numbers.is_cuda else numbers.tolist()
         return of_numbers, *(
             grad * factor if need else None for factor, need in zip(factors, needs[1:], strict=True)
@@ -58,7 +59,7 @@ class _WeightedSum(torch.autograd.Function):
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     """Return the inner product of two maps; as rows, which makes no third map, where they lie alike."""
-    dense = a.stride() == b.stride() and (
+    dense = (a.dtype, a.stride()) == (b.dtype, b.stride()) and (
         a.is_contiguous() or (a.ndim == 4 and a.is_contiguous(memory_format=torch.channels_last))
     )
     if dense:

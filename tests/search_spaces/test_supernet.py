@@ -15,6 +15,7 @@ from search_spaces.modules import build
 from search_spaces.moves import sample
 from search_spaces.presets import preset
 from search_spaces.supernet import Supernet, lifted, one_path
+from search_spaces.supernet_sum import weighted_sum
 
 WAYS = {
     "plain": Mixing(),
@@ -127,3 +128,38 @@ def test_equal_seeds_give_equal_weights() -> None:
     a, b, c = (Supernet(opened(tiny()), seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+@pytest.mark.parametrize("first", [torch.float32, torch.bfloat16])
+def test_a_weighted_sum_takes_values_of_two_formats_as_autocast_gives_them(first: torch.dtype) -> None:
+    """A cell that reads its input as it is, float32, beside convolutions in bfloat16."""
+    formats = (first, torch.bfloat16, torch.float32)
+    values = [
+        torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(i)).to(f)
+        for i, f in enumerate(formats)
+    ]
+    leaves = [value.requires_grad_() for value in values]
+    numbers = [torch.tensor(n, requires_grad=True) for n in (0.5, -1.0, 2.0)]
+    weighted_sum(None, list(zip(leaves, numbers, strict=True))).float().square().sum().backward()
+    exact = sum(n.item() * v.detach().float() for n, v in zip(numbers, leaves, strict=True))
+    for number, leaf in zip(numbers, leaves, strict=True):
+        assert number.grad is not None
+        assert leaf.grad is not None
+        assert leaf.grad.dtype is leaf.dtype
+        torch.testing.assert_close(
+            number.grad, (2 * exact * leaf.detach().float()).sum(), rtol=0.03, atol=0.3
+        )
+        torch.testing.assert_close(leaf.grad.float(), 2 * exact * number.item(), rtol=0.03, atol=0.1)
+
+
+def test_a_step_in_bfloat16_is_near_one_in_float32() -> None:
+    net = Supernet(opened(tiny()), seed=0)
+    alphas, x = random_alphas(net, 0), torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    found = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            scores = net(x, softmaxed(net, alphas)).float()
+        gradients = torch.autograd.grad(scores.square().mean(), list(alphas.values()))
+        found.append((scores.detach(), torch.cat(gradients)))
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=0.05, atol=0.05)
+    assert torch.cosine_similarity(found[1][1], found[0][1], dim=0) > 0.98
