@@ -4,6 +4,9 @@ Three things are told from the graph. Options that read one map often begin alik
 norm): equal layers without weights on equal inputs are one step. The sum of a cell's node over edges, each of which
 is a weighted sum of options, is one weighted sum. Where a branch ends in a norm without weights of its own, the
 weight is that norm's scale. None of it changes what is computed, but for the order of summation.
+
+Convolutions of one kernel on one map stay apart: as one convolution with all their channels they take longer on a CPU,
+1.4 to 2.7 times, for what they give has to be cut apart again for the sums of different nodes.
 """
 
 from __future__ import annotations
