@@ -84,6 +84,11 @@ class History:
     begun: dict[int, int] = field(default_factory=dict)  # how many before it, by a candidate's first trial
     untold: dict[int, Trial] = field(default_factory=dict)  # asked, and no outcome yet
     told: list[int] = field(default_factory=list)  # numbers, in the order told
+    told_of: Counter[Kind] = field(default_factory=Counter)  # how many, by kind
+    begun_told: int = 0  # how many of the candidates' first trials
+    searched_epochs: int = 0  # of the search's trainings and rungs that were told, each from where it began
+    trained_epochs: int = 0  # of architectures' own trainings that were done, in the search or later
+    trained_seconds: float = 0.0  # likewise
     ledger: list[Rejection] = field(default_factory=list)
     rejected: int = 0
     turned_away: Counter[str] = field(default_factory=Counter)  # by the limit that was broken first
@@ -268,6 +273,18 @@ def _told(history: History, event: Event) -> None:
         trial.told_at = event.time
         del history.untold[trial.number]
         history.told.append(trial.number)
+        _counted(history, trial, trial.outcome)
+
+
+def _counted(history: History, trial: Trial, outcome: Outcome) -> None:
+    history.told_of[trial.kind] += 1
+    history.begun_told += trial.number in history.begun
+    epochs = trial.identity.epochs - history.trained(trial)
+    if trial.kind in (Kind.TRAIN, Kind.RUNG):
+        history.searched_epochs += epochs
+    if trial.done and trial.kind not in (Kind.SUPERNET, Kind.INHERIT):
+        history.trained_epochs += epochs
+        history.trained_seconds += outcome.seconds
 
 
 def _retried(history: History, event: Event) -> None:

@@ -16,7 +16,7 @@ from search_spaces.moves import decode, encode, enumerate_members
 from search_spaces.serialise import Json, from_data, key, to_data
 
 from .admission import Admission
-from .analysis.front import costs
+from .analysis.front import Costs, costs
 from .history import History, Trial, as_judged, ask_payload, carry_payload, tell_payload
 from .journal import Journal
 from .measured import Measuring
@@ -24,7 +24,7 @@ from .plan import Plan
 from .proposal import SEARCHING, Identity, Kind, Outcome, Proposal, Settings, Status, job_name, settled
 from .recipe import Candidate
 from .strategies import Request, Scope, Strategy, Told, Wait, no_excess
-from .winner import finalists, winner
+from .winner import best_confirmed, finalists
 
 Asked = tuple[Trial, Candidate]
 MOST_RETRIES = 2  # of a trial whose process died
@@ -56,6 +56,9 @@ class Study:
         self._recipe_keys: dict[object, str] = {}
         self.measuring = Measuring(plan.providers, self.history, record=self._record, most=plan.most_measured)
         self._admission = Admission(plan.limits, self.measuring)
+        self._leader: tuple[Costs, int] | None = (
+            None  # of the trainings told: the first that `ranked` would list
+        )
         self._pending: list[int] = []
         self.strategy: Strategy = plan.strategy.start(
             Scope(
@@ -142,7 +145,10 @@ class Study:
     @property
     def best(self) -> Trial | None:
         """The named winner: best mean over confirmations, else the best trial; None while nothing is done."""
-        return winner(self.history, self.plan)
+        named = best_confirmed(self.history, self.plan)
+        if named is None and self._leader is not None:
+            named = self.history.trials[self._leader[1]]
+        return named
 
     def candidate(self, trial: Trial) -> Candidate:
         """Return what a trial trains; of a supernet, the space."""
@@ -330,7 +336,10 @@ class Study:
         for number in self.history.told[before:]:
             trial = self.history.trials[number]
             if trial.kind in SEARCHING:
-                self.strategy.tell(self._told(trial))
+                told = self._told(trial)
+                self.strategy.tell(told)
+                if trial.kind is Kind.TRAIN and told.costs is not None:
+                    self._leader = min(self._leader or (told.costs, number), (told.costs, number))
 
     def _told(self, trial: Trial) -> Told:
         scores: tuple[float, ...] | None = None

@@ -37,8 +37,13 @@ def confirmed(history: History, plan: Plan) -> dict[int, float]:
 
 def winner(history: History, plan: Plan) -> Trial | None:
     """Return the trial to name: the best by confirmation where there is one, else the best as told."""
+    return best_confirmed(history, plan) or next(iter(ranked(history, plan)), None)
+
+
+def best_confirmed(history: History, plan: Plan) -> Trial | None:
+    """Return the finalist of the best mean over fresh seeds; None before one is confirmed."""
     means = confirmed(history, plan)
-    if means:
-        sign = -1 if plan.objectives[0].direction == "max" else 1
-        return history.trials[min(means, key=lambda n: (sign * means[n], n))]
-    return next(iter(ranked(history, plan)), None)
+    if not means:
+        return None
+    sign = -1 if plan.objectives[0].direction == "max" else 1
+    return history.trials[min(means, key=lambda n: (sign * means[n], n))]

@@ -19,17 +19,14 @@ def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> f
 
     An epoch counts as long as the mean one so far; trials run side by side as far as there are workers.
     """
-    ended = [t for t in history.trials.values() if t.done and t.kind not in (Kind.SUPERNET, Kind.INHERIT)]
-    epochs = sum(t.identity.epochs - history.trained(t) for t in ended)
-    if not epochs:
+    if not history.trained_epochs:
         return None
-    epoch_seconds = sum(t.outcome.seconds for t in ended if t.outcome) / epochs
+    epoch_seconds = history.trained_seconds / history.trained_epochs
     search = epoch_seconds * _search_left(history, plan, workers)
     if plan.minutes is not None:
         search = min(search, max(0.0, 60 * plan.minutes - seconds_spent(history, now)))
-    confirmations = _confirmations(history, plan)
-    later = _epochs_left(history, Kind.CONFIRM, [plan.epochs] * confirmations, workers)
-    later += _epochs_left(history, Kind.FINAL, [plan.final_epochs or plan.epochs] * finals(plan), workers)
+    later = _epochs_left(history, Kind.CONFIRM, _confirmations(history, plan), plan.epochs, workers)
+    later += _epochs_left(history, Kind.FINAL, finals(plan), plan.final_epochs or plan.epochs, workers)
     return search + epoch_seconds * later
 
 
@@ -38,12 +35,9 @@ def _search_left(history: History, plan: Plan, workers: int) -> float:
     over = history.exhausted or history.of(Kind.CONFIRM) or history.of(Kind.FINAL)
     if not history.of(Kind.RUNG):
         trials = len(history.of(Kind.TRAIN)) if over else plan.trials
-        return _epochs_left(history, Kind.TRAIN, [plan.epochs] * trials, workers)
-    trained = sum(
-        (t.identity.epochs if t.outcome else max(t.epoch, history.trained(t))) - history.trained(t)
-        for kind in (Kind.RUNG, Kind.TRAIN)
-        for t in history.of(kind)
-    )
+        return _epochs_left(history, Kind.TRAIN, trials, plan.epochs, workers)
+    flying = (t for t in history.untold.values() if t.kind in (Kind.RUNG, Kind.TRAIN))
+    trained = history.searched_epochs + sum(max(0, t.epoch - history.trained(t)) for t in flying)
     planned = 0.0 if over else plan.trials * plan.strategy.mean_epochs(plan.epochs)
     return max(0.0, planned - trained) / max(1, workers)
 
@@ -53,9 +47,8 @@ def _confirmations(history: History, plan: Plan) -> int:
     return asked if history.of(Kind.FINAL) else max(asked, plan.confirm_top * plan.confirm_seeds)
 
 
-def _epochs_left(history: History, kind: Kind, planned: list[int], workers: int) -> float:
+def _epochs_left(history: History, kind: Kind, planned: int, epochs: int, workers: int) -> float:
     """Return the epochs of a kind that are left, as many one after the other as there are no workers for."""
-    told = [t for t in history.of(kind) if t.outcome is not None]
-    left = planned[len(told) :]
+    left = max(0, planned - history.told_of[kind])
     reported = sum(t.epoch for t in history.untold.values() if t.kind is kind)
-    return max(0, sum(left) - reported) / max(1, min(workers, len(left)))
+    return max(0, left * epochs - reported) / max(1, min(workers, left))

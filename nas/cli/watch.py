@@ -179,13 +179,11 @@ def counted(study: Study, kind: Kind) -> str:
 
 
 def _progress(study: Study, kind: Kind) -> tuple[int, int]:
-    searched = kind in (Kind.TRAIN, Kind.RUNG)
-    asked = study.history.candidates if searched else study.history.of(kind)
-    done = sum(t.outcome is not None for t in asked)
-    if searched:
-        return done, max(study.plan.trials, len(asked))
+    if kind in (Kind.TRAIN, Kind.RUNG):
+        return study.history.begun_told, max(study.plan.trials, len(study.history.begun))
+    asked, done = len(study.history.of(kind)), study.history.told_of[kind]
     planned = finals(study.plan) if kind is Kind.FINAL else study.plan.confirm_top * study.plan.confirm_seeds
-    return done, max(len(asked), planned)
+    return done, max(asked, planned)
 
 
 def _trials(study: Study) -> RenderableType:

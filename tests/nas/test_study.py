@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "contracts"))
-from bench import ACCURACY, TWO, again, begin, done, plan, run, tiny_space
+from bench import ACCURACY, TWO, again, begin, done, plan, run, tied_space, tiny_space
 
 from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.strategies import Random
 from nas.study import Study, StudyStopped
-from nas.winner import confirmed, finalists
+from nas.winner import confirmed, finalists, winner
 from scaling.constraints import parse_limit
 
 
@@ -84,6 +86,39 @@ def test_a_search_that_is_broken_stops_says_why_and_resumes(
     resumed = again(tmp_path / "run", a_study.plan)
     assert len(resumed.history.told) == good_ones + bugs
     assert resumed.ask() is not None
+
+
+@pytest.mark.parametrize("objectives", [ACCURACY, TWO], ids=["one", "two"])
+def test_what_is_kept_as_trials_are_told_is_what_a_look_at_all_of_them_finds(
+    objectives: tuple[object, ...], tmp_path: Path
+) -> None:
+    """The best so far, how many were told and how long they took; with equal scores, failures and confirmations."""
+
+    def outcome(proposal: Proposal) -> Outcome:
+        rng = random.Random(proposal.number)
+        status = Status.DIVERGED if rng.random() < 0.3 else Status.DONE
+        score = done(proposal).metrics | {"validation_accuracy": rng.randrange(1 + proposal.number // 5) / 10}
+        return Outcome(status=status, metrics=score if status is Status.DONE else {}, seconds=rng.random())
+
+    a_study = begin(tmp_path / "run", plan(Random(), tied_space(), objectives=objectives, confirm_top=2))
+    named = set()
+    while (question := a_study.ask()) is not None:
+        a_study.tell(question[0].number, question[1], outcome(question[0]))
+        history = a_study.history
+        best = winner(history, a_study.plan)
+        assert a_study.best is best
+        named.add(best and best.number)
+        told = [history.trials[number] for number in history.told]
+        assert history.told_of == Counter(trial.kind for trial in told)
+        ended = [(t.identity.epochs, t.outcome.seconds) for t in told if t.outcome and t.done]
+        assert history.trained_epochs == sum(epochs for epochs, _ in ended)
+        assert history.trained_seconds == pytest.approx(sum(seconds for _, seconds in ended))
+    assert len(named) > 2
+    assert a_study.history.told_of[Kind.CONFIRM]
+    a_study.journal.close()
+    resumed = again(tmp_path / "run", a_study.plan)
+    assert resumed.best is resumed.history.trials[a_study.best.number]  # type: ignore[union-attr]
+    assert resumed.history.told_of == a_study.history.told_of
 
 
 def test_the_winner_is_the_best_of_fresh_trainings_not_of_the_search(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def driven(
     cluster = SimulatedCluster(SPEEDS, trained, engine_seconds=engine_seconds, clock=clock)
     with Journal.create(folder / "run", {}) as journal:
         study = Study(plan, journal)
-        assert drive(study, cluster, watch=lambda what, trial: None, stop=StopSign()) == "finished"
+        assert drive(study, cluster, watch=lambda *_: None, stop=StopSign()) == "finished"
         assert all(trial.done for trial in study.history.trials.values())
     return cluster
 
