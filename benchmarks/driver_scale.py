@@ -48,8 +48,9 @@ STRATEGIES: dict[str, StrategyConfig] = {
     "bayesian history=100": Bayesian(history=100),
 }
 LIMITS = ("", "macs <= 5M")  # the second one turns most members away
+SPACE = Candidate(network=preset("mixed", (1, 28, 28), classes=10))
 PLAN = Plan(
-    space=Candidate(network=preset("mixed", (1, 28, 28), classes=10)),
+    space=SPACE,
     strategy=STRATEGIES["evolution"],
     objectives=(Objective.parse("validation_accuracy:max"),),
     trials=10**9,
@@ -304,7 +305,7 @@ def modelled(cell: Cell, costs: Costs) -> float:
         engine_seconds=cell.engine_seconds,
         clock=lambda: spent,
     )
-    any_proposal = Proposal(number=0, kind=Kind.TRAIN, candidate=PLAN.space, epochs=1, seed=0)
+    any_proposal = Proposal(number=0, kind=Kind.TRAIN, candidate=SPACE, epochs=1, seed=0)
     while ended < cell.trials:
         while cluster.free and begun < cell.trials:
             spent += rng.choice(costs.ask)

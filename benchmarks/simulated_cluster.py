@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nas.execution.base import Ended, Report
+from nas.execution.base import Ended
 from nas.proposal import Outcome, Proposal
 
 Run = Callable[[Proposal], tuple[float, Outcome]]  # seconds at speed 1, and what comes of it
@@ -67,13 +67,13 @@ class SimulatedCluster:
         heapq.heappush(self._running, (span, Ended(proposal.number, attempt, outcome)))
         self._left_at = self._clock()
 
-    def wait(self, seconds: float) -> list[Report | Ended]:
+    def wait(self, seconds: float) -> list[Ended]:
         """Return all that ended while the driver was at work, else go on to the next end, however far."""
         self._charge()
         self.idle_at_waits.append((len(self.spans), self.free))
         if self._running:
             self.now = max(self.now, self._running[0][0].ended)
-        happened: list[Report | Ended] = []
+        happened: list[Ended] = []
         while self._running and self._running[0][0].ended <= self.now:
             span, ended = heapq.heappop(self._running)
             self._idle.append(span.worker)

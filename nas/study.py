@@ -59,6 +59,7 @@ class Study:
         self._leader: tuple[Costs, int] | None = (
             None  # of the trainings told: the first that `ranked` would list
         )
+        self._to_confirm: tuple[int, list[Trial]] = (0, [])  # as of so many trainings told
         self._pending: list[int] = []
         self.strategy: Strategy = plan.strategy.start(
             Scope(
@@ -215,11 +216,18 @@ class Study:
         if self.history.waits_for(*SEARCHING):
             return None
         asked = {(t.parent, t.identity.seed) for t in self.history.of(Kind.CONFIRM)}
-        for trial in finalists(self.history, self.plan):
+        for trial in self._finalists():
             for seed in range(self.plan.seed + 1, self.plan.seed + 1 + self.plan.confirm_seeds):
                 if (trial.number, seed) not in asked:
                     return self._again(trial, Kind.CONFIRM, epochs=self.plan.epochs, seed=seed)
         return None
+
+    def _finalists(self) -> list[Trial]:
+        """Return the trials to confirm; all trials are looked through once, not at every ask."""
+        told = self.history.told_of[Kind.TRAIN]
+        if self._to_confirm[0] != told:
+            self._to_confirm = told, finalists(self.history, self.plan)
+        return self._to_confirm[1]
 
     def _next_final(self) -> Asked | None:
         if self.history.waits_for(*SEARCHING, Kind.CONFIRM):
