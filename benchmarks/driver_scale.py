@@ -17,6 +17,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -45,7 +46,6 @@ STRATEGIES: dict[str, StrategyConfig] = {
     "evolution": Evolution(population=100, contestants=25),
     "local_search": LocalSearch(),
     "bayesian": Bayesian(),
-    "bayesian history=100": Bayesian(history=100),
 }
 LIMITS = ("", "macs <= 5M")  # the second one turns most members away
 SPACE = Candidate(network=preset("mixed", (1, 28, 28), classes=10))
@@ -172,11 +172,15 @@ def main() -> None:
             for name in STRATEGIES
             for told in TOLD
         }
-        disk = [seconds for costs in measured.values() for seconds in costs.disk]  # which drifts: one for all
-        costs = {name: replace(measured[name, LIMITS[-1], AT], disk=disk) for name in SHOWN}
-        checks = [
-            checked(Path(root), pasts[LIMITS[-1]][AT], cell, costs[cell.strategy]) for cell in VALIDATED
-        ]
+        before = pasts[LIMITS[-1]][AT]
+        crowded = {
+            (name, workers): timed(Path(root), before, LIMITS[-1], name, given.window, flying=workers)
+            for name in SHOWN
+            for workers in WORKERS
+        }
+        disk = [seconds for found in measured.values() for seconds in found.disk]  # which drifts: one for all
+        costs = {cell: replace(found, disk=disk) for cell, found in crowded.items()}
+        checks = [checked(Path(root), before, cell, costs[cell.strategy, cell.workers]) for cell in VALIDATED]
     cells = [
         Cell(name, engine, workers, seconds)
         for name in SHOWN
@@ -184,7 +188,7 @@ def main() -> None:
         for workers in WORKERS
         for seconds in TRIAL_SECONDS
     ]
-    table = [asdict(cell) | {"busy": modelled(cell, costs[cell.strategy])} for cell in cells]
+    table = [asdict(cell) | {"busy": modelled(cell, costs[cell.strategy, cell.workers])} for cell in cells]
     result = {
         "command": f"python benchmarks/driver_scale.py --engine-seconds {given.engine_seconds:g} "
         f"--window {given.window}",
@@ -206,6 +210,11 @@ def main() -> None:
             {"strategy": name, "limit": limit, "told": told} | summary(found, statistics.fmean(disk))
             for (name, limit, told), found in measured.items()
         ],
+        "in_flight": [
+            {"strategy": name, "limit": LIMITS[-1], "told": AT, "in_flight": workers}
+            | summary(found, statistics.fmean(disk))
+            for (name, workers), found in crowded.items()
+        ],
         "validation": checks,
         "busy": table,
     }
@@ -217,7 +226,7 @@ def main() -> None:
 
 def past(folder: Path, limit: str) -> dict[int, bytes]:
     """Return the journal of a study by evolution after so many trials, by their number."""
-    study = begin(folder, limit, "evolution", DriverClock())
+    study = begin(folder, limit, "evolution", None)
     found = {}
     for number in range(max(TOLD) + 1):
         if number in TOLD:
@@ -227,24 +236,33 @@ def past(folder: Path, limit: str) -> dict[int, bytes]:
     return found
 
 
-def timed(root: Path, before: bytes, limit: str, name: str, window: int) -> Costs:
-    """Time the next trials of a strategy after what other trials left in the journal."""
+def timed(root: Path, before: bytes, limit: str, name: str, window: int, *, flying: int = 1) -> Costs:
+    """Time the next trials of a strategy, so many in flight, after what other trials left in the journal."""
     timer = DriverClock()
     with tempfile.TemporaryDirectory(dir=root) as place:
         study = begin(Path(place), limit, name, timer, before=before)
+        flight = deque(asked(study) for _ in range(flying - 1))
         rejected = study.history.rejected
         timer.costs = Costs()
         for _ in range(window):
-            tell(study, *asked(study))
+            flight.append(asked(study))
+            tell(study, *flight.popleft())
         study.journal.close()
     return replace(timer.costs, rejected=(study.history.rejected - rejected) / window)
 
 
 def begin(
-    folder: Path, limit: str, name: str, timer: DriverClock, *, before: bytes = b"", trials: int = 10**9
+    folder: Path,
+    limit: str,
+    name: str,
+    timer: DriverClock | None,
+    *,
+    before: bytes = b"",
+    trials: int = 10**9,
 ) -> Study:
-    """Begin a study, or take up the one whose journal is given."""
-    disk = Disk(fsync=timer.fsync)
+    """Begin a study, or take up the one whose journal is given; without a timer nothing waits for the disk."""
+    disk = Disk(fsync=timer.fsync if timer else lambda _: None)
+    timer = timer or DriverClock()
     if before:
         (folder / JOURNAL).write_bytes(before)
     TimedJournal.timer = TimedStudy.timer = timer
