@@ -16,7 +16,8 @@ from search_spaces.moves import decode, encode, enumerate_members
 from search_spaces.serialise import Json, from_data, key, to_data
 
 from .admission import Admission
-from .analysis.front import Costs, costs
+from .analysis.front import costs
+from .dominance import Costs
 from .history import History, Trial, as_judged, ask_payload, carry_payload, tell_payload
 from .journal import Journal
 from .measured import Measuring

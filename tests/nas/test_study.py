@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "contracts"))
 from bench import ACCURACY, TWO, again, begin, done, plan, run, tied_space, tiny_space
 
 from nas.proposal import Kind, Outcome, Proposal, Status
-from nas.strategies import Random
+from nas.strategies import Halving, Random, StrategyConfig
 from nas.study import Study, StudyStopped
 from nas.winner import confirmed, finalists, winner
 from scaling.constraints import parse_limit
@@ -89,8 +89,9 @@ def test_a_search_that_is_broken_stops_says_why_and_resumes(
 
 
 @pytest.mark.parametrize("objectives", [ACCURACY, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("strategy", [Random(), Halving(first=1, search=Random())], ids=["random", "halving"])
 def test_what_is_kept_as_trials_are_told_is_what_a_look_at_all_of_them_finds(
-    objectives: tuple[object, ...], tmp_path: Path
+    strategy: StrategyConfig, objectives: tuple[object, ...], tmp_path: Path
 ) -> None:
     """The best so far, how many were told and how long they took; with equal scores, failures and confirmations."""
 
@@ -100,7 +101,8 @@ def test_what_is_kept_as_trials_are_told_is_what_a_look_at_all_of_them_finds(
         score = done(proposal).metrics | {"validation_accuracy": rng.randrange(1 + proposal.number // 5) / 10}
         return Outcome(status=status, metrics=score if status is Status.DONE else {}, seconds=rng.random())
 
-    a_study = begin(tmp_path / "run", plan(Random(), tied_space(), objectives=objectives, confirm_top=2))
+    changes = {"objectives": objectives, "confirm_top": 2, "epochs": 9}
+    a_study = begin(tmp_path / "run", plan(strategy, tied_space(), **changes))
     named = set()
     while (question := a_study.ask()) is not None:
         a_study.tell(question[0].number, question[1], outcome(question[0]))
@@ -110,9 +112,13 @@ def test_what_is_kept_as_trials_are_told_is_what_a_look_at_all_of_them_finds(
         named.add(best and best.number)
         told = [history.trials[number] for number in history.told]
         assert history.told_of == Counter(trial.kind for trial in told)
-        ended = [(t.identity.epochs, t.outcome.seconds) for t in told if t.outcome and t.done]
-        assert history.trained_epochs == sum(epochs for epochs, _ in ended)
-        assert history.trained_seconds == pytest.approx(sum(seconds for _, seconds in ended))
+        assert history.begun_told == sum(t.outcome is not None for t in history.candidates)
+        epochs = {t.number: t.identity.epochs - history.trained(t) for t in told}
+        searched = [t for t in told if t.kind in (Kind.TRAIN, Kind.RUNG)]
+        assert history.searched_epochs == sum(epochs[t.number] for t in searched)
+        assert history.trained_epochs == sum(epochs[t.number] for t in told if t.done)
+        seconds = [t.outcome.seconds for t in told if t.outcome and t.done]
+        assert history.trained_seconds == pytest.approx(sum(seconds))
     assert len(named) > 2
     assert a_study.history.told_of[Kind.CONFIRM]
     a_study.journal.close()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,11 +17,11 @@ from simulated_cluster import SimulatedCluster, busy_share
 
 from nas.analysis.front import Objective
 from nas.driver import StopSign, drive
-from nas.journal import Journal
+from nas.journal import Journal, read
 from nas.plan import Plan
 from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate
-from nas.strategies import Answer, Evolution, OneShot, Scope, Strategy, StrategyConfig, Told, Wait
+from nas.strategies import Answer, Evolution, Halving, OneShot, Scope, Strategy, StrategyConfig, Told, Wait
 from nas.study import Study
 from scaling.cost import cost
 from search_spaces import Choice, Classifier, Conv, Network, Repeat, Stage
@@ -35,24 +36,26 @@ SPACE = Network(  # of 972 members
 )
 SPEEDS = (1.0, 1.0, 0.8, 0.7, 0.5, 0.4, 0.3, 0.25)
 TRIALS = 200
+EPOCHS = 20
 ENGINE_SECONDS = 0.1
 ONE = (Objective.parse("validation_accuracy:max"),)
 TWO = (*ONE, Objective.parse("macs:min"))
 STRATEGIES = [
     kind
     for kind in REGISTER[StrategyConfig].values()
-    if kind.__module__.startswith("nas.") and not kind.shares_weights
+    if kind.__module__.startswith("nas.") and not kind.shares_weights and not kind.promotes
 ]
 
 
 def trained(proposal: Proposal) -> tuple[float, Outcome]:
-    """Return how long a job lasts at speed 1, from 20 to 60 s as its cost has it, and what comes of it."""
+    """Return how long a job lasts at speed 1, in full from 20 to 60 s as its cost has it, and what comes of it."""
     if proposal.kind is Kind.SUPERNET:
         return 600.0, Outcome(status=Status.DONE, metrics={"supernet_train_loss": 1.0})
     score = random.Random(proposal.key).random()
     name = "inherited_accuracy" if proposal.kind is Kind.INHERIT else "validation_accuracy"
     macs = cost(proposal.candidate.network).macs
-    return 20 + 40 * min(1.0, macs / 1e6), Outcome(status=Status.DONE, metrics={name: score})
+    share = (proposal.epochs - proposal.trained) / EPOCHS
+    return share * (20 + 40 * min(1.0, macs / 1e6)), Outcome(status=Status.DONE, metrics={name: score})
 
 
 def driven(
@@ -68,6 +71,7 @@ def driven(
         space=Candidate(network=SPACE),
         strategy=strategy,
         objectives=objectives,
+        epochs=EPOCHS,
         trials=TRIALS,
         confirm_top=0,
         final="none",
@@ -95,6 +99,19 @@ def test_no_strategy_leaves_a_worker_idle_before_the_last_trial_has_begun(
     assert share_until_the_last_begins(cluster) >= 0.95
     tail = cluster.now - cluster.spans[-1].began
     assert tail <= max(span.ended - span.began for span in cluster.spans)
+
+
+def test_successive_halving_waits_for_no_rung_while_a_candidate_is_left_to_begin(tmp_path: Path) -> None:
+    """What comes after the last candidate are promotions that are owed, from rungs that have filled."""
+    cluster = driven(tmp_path, Halving(first=4))
+    begins = [
+        event for event in read(tmp_path / "run") if event.type == "ask" and "parent" not in event.payload
+    ]
+    assert len(begins) == TRIALS
+    last = cast(int, begins[-1].payload["number"])
+    assert min(begun for begun, idle in cluster.idle_at_waits if idle) > last
+    assert busy_share(cluster.spans, cluster.workers, 0.0, cluster.spans[last].began) >= 0.95
+    assert len(cluster.spans) > 1.2 * TRIALS  # promotions among them
 
 
 def test_every_worker_begins_its_next_trial_the_moment_one_ends_where_the_driver_takes_no_time(
