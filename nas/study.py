@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from search_spaces.equivalence import equivalence
 from search_spaces.errors import ArchscaleError
-from search_spaces.moves import decode, encode, enumerate_members
+from search_spaces.moves import encode
 from search_spaces.serialise import Json, from_data, key, to_data
 
 from .admission import Admission
+from .afterwards import candidate_of, due, finals_due
 from .analysis.front import costs
 from .dominance import Costs
 from .history import History, Trial, as_judged, ask_payload, carry_payload, tell_payload
@@ -156,13 +157,7 @@ class Study:
         """Return what a trial trains; of a supernet, the space."""
         if trial.kind is Kind.SUPERNET:
             return self._whole
-        found = decode(self.plan.space, trial.code)
-        if key(found.network) != trial.key:
-            raise ArchscaleError(
-                f"trial {trial.number}: got key {key(found.network)} from its code, expected {trial.key}; this version "
-                "of the search space differs from the one that wrote the journal"
-            )
-        return found
+        return candidate_of(trial, self.plan)
 
     def _next(self) -> Asked | None:
         while self._pending:
@@ -171,7 +166,7 @@ class Study:
                 trial.outcome is None
             ):  # which an attempt that was begun without being asked for may have brought
                 return trial, self.candidate(trial)
-        asked = self._next_trial() or self._next_confirmation() or self._next_final()
+        asked = self._next_trial() or self._next_due()
         if asked is not None:
             self._record("ask", ask_payload(asked[0], self._admission.ledger.payload()))
         return asked
@@ -213,15 +208,18 @@ class Study:
         assert isinstance(self.plan.space, Candidate), "a list of architectures has no supernet"
         return self.plan.space
 
-    def _next_confirmation(self) -> Asked | None:
-        if self.history.waits_for(*SEARCHING):
+    def _next_due(self) -> Asked | None:
+        """Return what is owed once the search is over: a confirmation, then a final training."""
+        found = due(
+            self.history, self.plan, who=self._identity, finalists=self._finalists, best=lambda: self.best
+        )
+        if found is None:
             return None
-        asked = {(t.parent, t.identity.seed) for t in self.history.of(Kind.CONFIRM)}
-        for trial in self._finalists():
-            for seed in range(self.plan.seed + 1, self.plan.seed + 1 + self.plan.confirm_seeds):
-                if (trial.number, seed) not in asked:
-                    return self._again(trial, Kind.CONFIRM, epochs=self.plan.epochs, seed=seed)
-        return None
+        number = len(self.history.trials)
+        self._admission.begin(number)
+        return self._trial(
+            number, found.kind, found.candidate, epochs=found.epochs, seed=found.seed, parent=found.parent
+        )
 
     def _finalists(self) -> list[Trial]:
         """Return the trials to confirm; all trials are looked through once, not at every ask."""
@@ -229,40 +227,6 @@ class Study:
         if self._to_confirm[0] != told:
             self._to_confirm = told, finalists(self.history, self.plan)
         return self._to_confirm[1]
-
-    def _next_final(self) -> Asked | None:
-        if self.history.waits_for(*SEARCHING, Kind.CONFIRM):
-            return None
-        due = next(self._finals_due(), None)
-        if due is None:
-            return None
-        candidate, parent, who = due
-        number = len(self.history.trials)
-        self._admission.begin(number)
-        return self._trial(number, Kind.FINAL, candidate, epochs=who.epochs, seed=who.seed, parent=parent)
-
-    def _finals_due(self) -> Iterator[tuple[Candidate, int | None, Identity]]:
-        """Yield the final trainings that were not asked yet, all members with one seed before the next seed."""
-        epochs, first = (
-            self.plan.final_epochs or self.plan.epochs,
-            self.plan.seed + 1 + self.plan.confirm_seeds,
-        )
-        asked = {trial.identity for trial in self.history.of(Kind.FINAL)}
-        for seed in range(first, first + self.plan.final_seeds):
-            for candidate, parent in self._to_test():
-                if (who := self._identity(candidate, epochs, seed)) not in asked:
-                    yield candidate, parent, who
-
-    def _to_test(self) -> Iterator[tuple[Candidate, int | None]]:
-        if self.plan.final == "every":
-            yield from ((member, None) for member in enumerate_members(self.plan.space))
-        elif self.plan.final == "best" and (best := self.best) is not None:
-            yield self.candidate(best), best.number
-
-    def _again(self, trial: Trial, kind: Kind, *, epochs: int, seed: int) -> Asked:
-        number = len(self.history.trials)
-        self._admission.begin(number)
-        return self._trial(number, kind, self.candidate(trial), epochs=epochs, seed=seed, parent=trial.number)
 
     def _trial(
         self,
@@ -394,7 +358,8 @@ class Study:
         )
 
     def _nothing_left(self) -> bool:
-        return next(self._finals_due(), None) is None
+        owed = finals_due(self.history, self.plan, who=self._identity, best=lambda: self.best)
+        return next(owed, None) is None
 
     def _stop_if_broken(self) -> None:
         told = [self.history.trials[n] for n in self.history.told]
