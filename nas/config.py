@@ -98,8 +98,19 @@ class Execution(Checked):
                 f"gpus: got {self.gpus:g} without a cluster, expected 0; on this machine `device` says where trials "
                 "run, and cluster=local:1 shares its GPUs"
             )
+        if self.gpu_hours is not None and not (self.gpus or self.gpus_here):
+            asks = "gpus: 1" if self.cluster is not None else "device: cuda"
+            raise BadInput(
+                f"gpu_hours: got {self.gpu_hours:g} where no trial asks for a GPU, so that it would never be reached; "
+                f"set {asks} beside it, or cap the time by `minutes`"
+            )
         if self.cluster is not None and self.workers == 0:
             raise BadInput("workers: got 0 with a cluster, expected 1 or more, or none for as many as fit")
+
+    @property
+    def gpus_here(self) -> float:
+        """How many GPUs of this machine trials share that run on it: one, where the device is named."""
+        return float(self.cluster is None and self.device.startswith("cuda"))
 
     @property
     def here(self) -> int:

@@ -21,7 +21,9 @@ from .study import Study
 
 PAUSE_SECONDS = 0.5
 Ending = Literal["finished", "interrupted"]
-Watch = Callable[[str, Trial | None], None]  # asked, report, told, retried: to which trial; or a notice
+Watch = Callable[
+    [str, Trial | Notice | None], None
+]  # asked, report, told, retried: which trial; notice: which; waited: nothing came
 
 
 @dataclass(slots=True)
@@ -44,15 +46,19 @@ def drive(
     try:
         with suppress(StopAsked):
             while not stop.raised:
+                study.placed(executor.capacity)
                 _fill(study, executor, watch, stop)
                 if study.finished:
                     study.measure_winner()
                     tidy()
                     study.end("finished")
                     return "finished"
-                for happened in executor.wait(PAUSE_SECONDS):
+                heard = executor.wait(PAUSE_SECONDS)
+                for happened in heard:
                     _record(study, happened, watch)
                 tidy()
+                if not heard:
+                    watch("waited", None)
         study.end("interrupted")
         return "interrupted"
     finally:
@@ -91,7 +97,7 @@ def _fill(study: Study, executor: Executor, watch: Watch, stop: StopSign) -> Non
 
 def _record(study: Study, happened: Happening, watch: Watch) -> None:
     if isinstance(happened, Notice):
-        watch(happened.text, None)
+        watch("notice", happened)
         return
     trial = study.history.trials[happened.number]
     if isinstance(happened, Report):

@@ -18,6 +18,7 @@ from search_spaces.serialise import Json
 from .journal import Event
 from .measured import Measurement, measured_from
 from .proposal import Identity, Kind, Outcome, Status, weights_from
+from .spending import Capacity, gpu_seconds
 
 INHERITED = re.compile(
     "^inherited_"
@@ -44,6 +45,7 @@ class Trial:
     told_at: float = 0.0
     epoch: int = 0  # the last one reported
     settings: Json = None  # of its job, as the journal says them
+    began_at: float | None = None  # of the attempt that runs, as far as is known
 
     @property
     def key(self) -> str:
@@ -105,6 +107,8 @@ class History:
     spent_seconds: float = 0.0  # in earlier drivers
     began_at: float | None = None  # of the driver at work
     last_at: float = 0.0
+    capacity: Capacity | None = None  # of the place where trials run now; journals of old say nothing of it
+    gpu_seconds: float = 0.0  # of all attempts that ended
 
     def of(self, kind: Kind) -> list[Trial]:
         """List the trials of a kind, in the order asked."""
@@ -227,6 +231,7 @@ def _asked(history: History, event: Event) -> None:
         rejected=cast(int, said["rejected"]),
         asked_at=event.time,
         settings=said.get("settings"),
+        began_at=event.time,
     )
     history.trials[number] = history.untold[number] = trial
     history.by_kind[trial.kind].append(trial)
@@ -270,6 +275,8 @@ def _told(history: History, event: Event) -> None:
     trial = history.trials[cast(int, said["number"])]
     if trial.outcome is None:  # the first outcome of a proposal wins
         trial.outcome = _outcome(said)
+        if trial.kind is Kind.FINAL or trial.identity not in history.carried:  # which another run paid for
+            history.gpu_seconds += gpu_seconds(history, trial, trial.outcome.seconds)
         trial.told_at = event.time
         del history.untold[trial.number]
         history.told.append(trial.number)
@@ -289,6 +296,8 @@ def _counted(history: History, trial: Trial, outcome: Outcome) -> None:
 
 def _retried(history: History, event: Event) -> None:
     trial = history.trials[cast(int, event.payload["number"])]
+    history.gpu_seconds += gpu_seconds(history, trial, cast(float, event.payload["seconds"]))
+    trial.began_at = None  # until it is heard of: it may wait for its turn
     trial.attempts += 1
     trial.attempt_notes.append(f"{event.payload['status']}: {event.payload['note']}")
 
@@ -304,14 +313,27 @@ def _outcome(said: Mapping[str, object]) -> Outcome:
 
 
 def _reported(history: History, event: Event) -> None:
-    history.trials[cast(int, event.payload["number"])].epoch = cast(int, event.payload["epoch"])
+    trial = history.trials[cast(int, event.payload["number"])]
+    trial.epoch = cast(int, event.payload["epoch"])
+    trial.began_at = trial.began_at or event.time
 
 
 def _header(history: History, event: Event) -> None:
     history.header = cast("Mapping[str, Json]", event.payload["header"])
 
 
+def _placed(history: History, event: Event) -> None:
+    said = cast("Mapping[str, float]", event.payload)
+    history.capacity = Capacity(
+        workers=int(said["workers"]), gpus=said["gpus"], gpus_alone=said["gpus_alone"]
+    )
+
+
 def _started(history: History, event: Event) -> None:
+    for trial in history.untold.values():  # their driver has gone, and they with it
+        if trial.began_at is not None:
+            history.gpu_seconds += gpu_seconds(history, trial, history.last_at - trial.began_at)
+            trial.began_at = None
     if history.began_at is not None:
         history.spent_seconds += history.last_at - history.began_at
     history.began_at = event.time
@@ -342,5 +364,5 @@ def _ignore(history: History, event: Event) -> None:
 
 _FOLDS = {
     "header": _header, "start": _started, "ask": _asked, "tell": _told, "carry": _carried, "retry": _retried,
-    "report": _reported, "measured": _measured, "exhausted": _exhausted, "end": _ended,
+    "report": _reported, "capacity": _placed, "measured": _measured, "exhausted": _exhausted, "end": _ended,
 }  # fmt: skip

@@ -163,13 +163,14 @@ def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]
         from .execution.in_process import InProcess
         from .worker import bench_of  # which loads torch in this process
 
-        return InProcess(bench_of(setup).run)
+        return InProcess(bench_of(setup).run, gpus=config.execution.gpus_here)
     return LocalWorkers(
         setup=setup,
         folder=folder,
         workers=config.execution.here,
         threads=config.execution.threads,
         trial_seconds=config.execution.trial_seconds,
+        gpus=config.execution.gpus_here,
     )
 
 
@@ -189,6 +190,7 @@ def plan_of(
         epochs=config.epochs,
         trials=0 if config.final.of == "every" else config.strategy.trainings(config.trials),
         minutes=config.minutes,
+        gpu_hours=config.execution.gpu_hours,
         confirm_top=0 if config.table else config.confirm.top,
         confirm_seeds=config.confirm.seeds,
         final_epochs=config.final.epochs,

@@ -29,6 +29,7 @@ class Plan:
     epochs: int = 20
     trials: int = 50
     minutes: float | None = None
+    gpu_hours: float | None = None
     confirm_top: int = 3
     confirm_seeds: int = 2
     final: Tested = "best"  # who is trained for the test part: the winner, or every member of the space

@@ -25,6 +25,7 @@ from .measured import Measuring
 from .plan import Plan
 from .proposal import SEARCHING, Identity, Kind, Outcome, Proposal, Settings, Status, job_name, settled
 from .recipe import Candidate
+from .spending import Capacity, cap_reached
 from .strategies import Request, Scope, Strategy, Told, Wait, no_excess
 from .winner import best_confirmed, finalists
 
@@ -72,7 +73,7 @@ class Study:
                 excess=self._admission.excess if plan.limits else no_excess,
                 limits=plan.limits,
                 waits=self.history.waits_for,
-                hurries=self._time_is_up,
+                hurries=self._cap_is_reached,
                 epochs=plan.epochs,
                 flying=self._budgets_in_flight,
                 begun=lambda: len(self.history.begun),
@@ -125,6 +126,11 @@ class Study:
         """Take over what another run on the same data was told: an evaluation asked for again is not made again."""
         if trial.outcome is not None:
             self._record("carry", carry_payload(trial, run))
+
+    def placed(self, capacity: Capacity) -> None:
+        """Record where trials run, if that has changed: by it GPU-hours are counted and the time left is told."""
+        if capacity != self.history.capacity:
+            self._record("capacity", capacity.payload())
 
     def measure_winner(self) -> None:
         """Measure the winner where latencies count, once; raises `StopAsked`."""
@@ -332,16 +338,14 @@ class Study:
             return True
         if history.of(Kind.CONFIRM) or history.of(Kind.FINAL):
             return True
-        return self._time_is_up() and not self._owes_a_training()
+        return self._cap_is_reached() and not self._owes_a_training()
 
     def _budgets_in_flight(self) -> Iterator[int]:
         trials = self.history.untold.values()
         return (t.identity.epochs for t in trials if t.kind in (Kind.TRAIN, Kind.RUNG))
 
-    def _time_is_up(self) -> bool:
-        history = self.history
-        spent = history.spent_seconds + self._clock() - (history.began_at or self._clock())
-        return self.plan.minutes is not None and spent >= 60 * self.plan.minutes
+    def _cap_is_reached(self) -> bool:
+        return cap_reached(self.history, self.plan, self._clock())
 
     def _owes_a_training(self) -> bool:
         """Tell whether a supernet was trained and what it leads to was not: its time would have been for nothing.

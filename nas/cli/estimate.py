@@ -5,13 +5,7 @@ from __future__ import annotations
 from ..history import History
 from ..plan import Plan, finals
 from ..proposal import Kind
-
-
-def seconds_spent(history: History, now: float | None = None) -> float:
-    """Return the seconds that drivers were at work, up to `now`, or up to the last event where none is."""
-    if history.began_at is None:
-        return 0.0
-    return history.spent_seconds + (history.last_at if now is None else now) - history.began_at
+from ..spending import HOUR, gpu_hours, seconds_spent
 
 
 def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> float | None:
@@ -25,9 +19,17 @@ def seconds_left(history: History, plan: Plan, *, workers: int, now: float) -> f
     search = epoch_seconds * _search_left(history, plan, workers)
     if plan.minutes is not None:
         search = min(search, max(0.0, 60 * plan.minutes - seconds_spent(history, now)))
+    if plan.gpu_hours is not None and history.capacity is not None and history.capacity.gpus:
+        hours = max(0.0, plan.gpu_hours - gpu_hours(history, now))
+        search = min(search, HOUR * hours / (history.capacity.gpus * workers))
     later = _epochs_left(history, Kind.CONFIRM, _confirmations(history, plan), plan.epochs, workers)
     later += _epochs_left(history, Kind.FINAL, finals(plan), plan.final_epochs or plan.epochs, workers)
     return search + epoch_seconds * later
+
+
+def workers_in(history: History, *, otherwise: int = 1) -> int:
+    """Return how many trials run side by side as the journal says it last; `otherwise` where it says nothing."""
+    return otherwise if history.capacity is None else history.capacity.workers
 
 
 def _search_left(history: History, plan: Plan, workers: int) -> float:

@@ -23,10 +23,10 @@ from ..launch import latencies_in
 from ..measured import Measurement
 from ..proposal import Kind
 from ..recipe import Recipe, Space
+from ..spending import seconds_spent
 from ..study import Study
 from ..winner import confirmed
 from .describe import describe
-from .estimate import seconds_spent
 from .inherited import inherited_lines
 from .rungs import rungs, said_of
 from .show import Json, duration, facts, many, short_path

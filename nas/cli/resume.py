@@ -15,6 +15,8 @@ from .running import carry_out
 from .search import OVERRIDE
 from .show import complain
 
+CAPS = ("trials", "minutes", "execution.gpu_hours")  # of the search
+
 
 def resume(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's name, or its folder.")],
@@ -51,7 +53,7 @@ def resume(
         return carry_out(study, config, new, as_json=as_json)
     study, config = reopen(folder, changes)
     if study.history.of(Kind.CONFIRM) or study.history.of(Kind.FINAL):
-        late = [text for text in overrides or [] if text.partition("=")[0].strip() in ("trials", "minutes")]
+        late = [text for text in overrides or [] if text.partition("=")[0].strip() in CAPS]
         if late:
             complain(f"{' and '.join(late)} changes nothing: the search of {folder.name} was over already")
     return carry_out(study, config, folder, as_json=as_json)

@@ -72,7 +72,7 @@ def driven(study: Study, config: StudyConfig, folder: Path, *, to: Console) -> E
         executor = executor_for(config, folder, study.journal.header)
         with (  # the signals after the executor, for Ray takes them for itself when it begins
             stop_on_signals() as stop,
-            watching(study, folder.name, workers=executor.workers, to=to) as watch,
+            watching(study, folder.name, to=to) as watch,
         ):
             return drive(study, executor, watch=watch, stop=stop, tidy=Tidying(study, folder))
     except ClosedOutputError:

@@ -19,9 +19,10 @@ from ..analysis.spread import means
 from ..history import BUILDABLE, MEASURED, History, Rejection, Trial
 from ..plan import finals
 from ..proposal import Kind, Status
+from ..spending import gpu_hours, seconds_spent
 from ..winner import confirmed
 from .describe import describe
-from .estimate import seconds_left, seconds_spent
+from .estimate import seconds_left, workers_in
 from .finding import best_files
 from .fit_status import chosen, fit_of
 from .inherited import inherited, inherited_lines
@@ -29,6 +30,7 @@ from .options import RESULTS, AsJson, Results
 from .record import Record, network_of, read_record
 from .rungs import rungs, said_of
 from .show import QUIET, Json, duration, emit, facts, many, say, short_path, table
+from .tally import Tally, at_work, by_kind, tally
 from .trade_off import axes_of, covered_by, front_of
 from .watch import PHASES, first_line
 
@@ -75,6 +77,10 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "inherited": inherited(agreement(record.history, record.plan)),
         "rejections": [_rejection(*group) for group in by_limit(record.history)],
         "failures": failures(record),
+        "failed_by_kind": {kind.value: n for kind, n in _tally(record).failed.items()},
+        "retried_by_kind": {kind.value: n for kind, n in _tally(record).retried.items()},
+        "workers": {"at_work": _at_work(record), "of": _workers(record)},
+        "gpu_hours": _gpu_hours(record, now),
         "seconds_spent": round(_spent(record, now), 1),
         "seconds_left": _left(record, now),
     }
@@ -104,15 +110,9 @@ def counts(record: Record) -> dict[str, int]:
     Where trainings stop early, the first ones of candidates. Where a list is trained and tested, and nothing searched,
     its trainings.
     """
-    trials = record.history.of(Kind.FINAL) if tests_all(record) else record.history.candidates
-    untold = sum(t.outcome is None for t in trials)
-    running = untold if record.driver is not None else 0
-    return {
-        "done": sum(t.done for t in trials),
-        "running": running,
-        "interrupted": untold - running,
-        "failed": sum(t.outcome is not None and not t.done for t in trials),
-    }
+    n = _tally(record)
+    failed = sum(n.failed.values())
+    return {"done": n.done, "running": n.running, "interrupted": n.interrupted, "failed": failed}
 
 
 def planned(record: Record) -> int:
@@ -172,6 +172,27 @@ def _rejection(count: int, entries: list[Rejection]) -> dict[str, Json]:
     }  # fmt: skip
 
 
+def _tally(record: Record) -> Tally:
+    trials = record.history.of(Kind.FINAL) if tests_all(record) else record.history.candidates
+    return tally(trials, driven=record.driver is not None)
+
+
+def _workers(record: Record) -> int:
+    return workers_in(record.history, otherwise=record.config.execution.here or 1)
+
+
+def _at_work(record: Record) -> int:
+    return at_work(record.history, _workers(record), driven=record.driver is not None)
+
+
+def _gpu_hours(record: Record, now: float) -> float | None:
+    """Return the GPU-hours so far; None where no trial asks for a GPU."""
+    place = record.history.capacity
+    if not record.history.gpu_seconds and (place is None or not place.gpus):
+        return None
+    return round(gpu_hours(record.history, now if record.driver is not None else None), 4)
+
+
 def _spent(record: Record, now: float) -> float:
     return seconds_spent(record.history, now if record.driver is not None else None)
 
@@ -179,8 +200,7 @@ def _spent(record: Record, now: float) -> float:
 def _left(record: Record, now: float) -> float | None:
     if record.state == "finished":
         return 0.0
-    workers = record.config.execution.here or 1
-    left = seconds_left(record.history, record.plan, workers=workers, now=now)
+    left = seconds_left(record.history, record.plan, workers=_workers(record), now=now)
     return None if left is None else round(left, 1)
 
 
@@ -193,7 +213,7 @@ def _state(record: Record) -> Text:
 
 
 def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
-    config, n = record.config, counts(record)
+    config, n = record.config, _tally(record)
     space = "a space of its own"
     if isinstance(config.space, str):
         space = config.space
@@ -204,9 +224,13 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
         space = f"fit of {fit.model}, {space}"
     yield "search", f"{space} on {config.data.source}, {by}"
     yield "objective", ", ".join(map(str, record.plan.objectives))
-    yield "trials", _trials(n, planned(record))
+    yield "trials", ", ".join(filter(None, (f"{n.done} of {planned(record)} done", n.text)))
     if found := rungs(record.history):
         yield "trained", said_of(found)
+    if again := by_kind(n.retried):
+        yield "tried again", again
+    if record.driver is not None:
+        yield "workers", f"{_at_work(record)} of {_workers(record)} at work"
     if record.plan.limits:
         yield "limits", ", ".join(map(str, record.plan.limits))
     if record.history.rejected:
@@ -214,6 +238,9 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
     yield from inherited_lines(agreement(record.history, record.plan))
     left = _left(record, now)
     yield "time", duration(_spent(record, now)) + (f", about {duration(left)} left" if left else "")
+    if (hours := _gpu_hours(record, now)) is not None:
+        cap = record.plan.gpu_hours
+        yield "GPU-hours", f"{hours:.2f}" + ("" if cap is None else f" of {cap:g}")
     axes = axes_of(record.plan)
     if covered := covered_by(record.history, axes):
         at = ", ".join(
@@ -228,14 +255,6 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
         yield "", Text(_best(record, record.best), "green")
     for name, path in best_files(record.folder).items():
         yield name, short_path(path)
-
-
-def _trials(n: dict[str, int], planned: int) -> str:
-    parts = [f"{n['done']} of {planned} done"]
-    parts += [f"{n['running']} running"] if n["running"] else []
-    parts += [f"{n['interrupted']} cut short, to be repeated"] if n["interrupted"] else []
-    parts += [f"{n['failed']} failed"] if n["failed"] else []
-    return ", ".join(parts)
 
 
 def _turned_away(record: Record) -> Iterator[str]:

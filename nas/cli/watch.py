@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -14,18 +14,22 @@ from rich.text import Text
 
 from ..analysis.metrics import metric, shown
 from ..driver import Watch
+from ..execution.base import Notice
 from ..history import Trial
 from ..plan import finals
 from ..proposal import Kind, Status
+from ..spending import seconds_spent
 from ..study import Study
 from ..winner import confirmed
 from .describe import describe
-from .estimate import seconds_left, seconds_spent
+from .estimate import seconds_left, workers_in
 from .show import QUIET, clock, duration, many, say, table
+from .tally import tally
 
 SHOWN = 8  # trials in the live table
 KEY_SHOWN = 8  # of a key's characters there
 REFRESHES = 2.0  # a second
+SILENT_SECONDS = 180.0  # in a log, before a line says how the run stands
 PAUSE_SECONDS = 0.2  # between two drawings for epochs alone
 PHASES = {
     Kind.TRAIN: "search", Kind.RUNG: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited weights",
@@ -39,33 +43,41 @@ COSTS = ("params", "macs")
 
 
 @contextmanager
-def watching(study: Study, name: str, *, workers: int, to: Console) -> Iterator[Watch]:
+def watching(study: Study, name: str, *, to: Console) -> Iterator[Watch]:
     """Yield what a driver tells its events to; they are shown until the context ends."""
     if not to.is_terminal or to.is_dumb_terminal:
         yield Lines(study, to)
         return
-    live = LiveTable(study, name, workers=workers)
+    live = LiveTable(study, name)
     with Live(get_renderable=live.render, console=to, refresh_per_second=REFRESHES, transient=True):
         yield live
 
 
 class Lines:
-    """Prints one line for each trial that ended, and for each that is tried again."""
+    """Prints a line for each trial that ended, or is tried again, and for each notice.
 
-    def __init__(self, study: Study, to: Console) -> None:
+    Where nothing was said for `SILENT_SECONDS`, as long trials may do, a line says how the run stands.
+    """
+
+    def __init__(self, study: Study, to: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._study = study
         self._to = to
+        self._clock = clock
+        self._said_at = clock()
 
-    def __call__(self, what: str, trial: Trial | None) -> None:
+    def __call__(self, what: str, of: Trial | Notice | None) -> None:
         """Show an event."""
-        if trial is None:
-            say(what, to=self._to)
-            return
-        if what not in ("told", "retried"):
-            return
-        place = f"{PHASES[trial.kind]} {counted(self._study, trial.kind)}"
-        cells = [place, trial.key, *_named_scores(self._study, trial), status(trial)]
-        say("  ".join(cells), to=self._to)
+        if isinstance(of, Notice):
+            self._say(of.text)
+        elif of is not None and what in ("told", "retried"):
+            place = f"{PHASES[of.kind]} {counted(self._study, of.kind)}"
+            self._say("  ".join([place, of.key, *_named_scores(self._study, of), status(of)]))
+        elif self._clock() >= self._said_at + SILENT_SECONDS:
+            self._say(standing(self._study, now=time.time()))
+
+    def _say(self, line: str) -> None:
+        say(line, to=self._to)
+        self._said_at = self._clock()
 
 
 class LiveTable:
@@ -74,10 +86,9 @@ class LiveTable:
     Events come on the driver's thread and drawing happens on another, which sees only finished pictures.
     """
 
-    def __init__(self, study: Study, name: str, *, workers: int) -> None:
+    def __init__(self, study: Study, name: str) -> None:
         self._study = study
         self._name = name
-        self._workers = workers
         self._phase, self._bar = "starting", (0, 1)
         self._notice = ""  # the last word on the place where trials run
         self._body: RenderableType = Text()
@@ -88,10 +99,12 @@ class LiveTable:
         if study.history.trials:
             self._draw()
 
-    def __call__(self, what: str, trial: Trial | None) -> None:
+    def __call__(self, what: str, of: Trial | Notice | None) -> None:
         """Show an event."""
-        if trial is None:
-            self._notice = what
+        if what == "waited" or not self._study.history.trials:
+            return
+        if isinstance(of, Notice):
+            self._notice = "" if of.over else of.text
         if what == "told":
             self._best = Group(*self._best_lines())
         if what != "report" or time.monotonic() >= self._drawn_at + PAUSE_SECONDS:
@@ -103,7 +116,7 @@ class LiveTable:
 
     def _draw(self) -> None:
         study, now = self._study, time.time()
-        left = seconds_left(study.history, study.plan, workers=self._workers, now=now)
+        left = seconds_left(study.history, study.plan, workers=workers_in(study.history), now=now)
         self._ends_at = None if left is None else now + left
         newest = next(reversed(study.history.trials.values()))
         self._bar = _progress(study, newest.kind)
@@ -146,6 +159,22 @@ class LiveTable:
     def _turned_away(self) -> Iterator[RenderableType]:
         if rejected := self._study.history.rejected:
             yield Text(f"{many(rejected, 'candidate')} turned away by the limits, never trained", QUIET)
+
+
+def standing(study: Study, *, now: float) -> str:
+    """Return in a line how a run stands: what is done of its phase, the best so far, and the time left."""
+    history = study.history
+    newest = next(reversed(history.trials.values()), None)
+    kind = Kind.TRAIN if newest is None else newest.kind
+    trials = history.candidates if kind in (Kind.TRAIN, Kind.RUNG) else history.of(kind)
+    n, planned = tally(trials, driven=True), _progress(study, kind)[1]
+    parts = [", ".join(filter(None, (f"{PHASES[kind]}: {n.done} of {planned} done", n.text)))]
+    if study.best is not None:
+        parts.append("best so far: " + ", ".join(_named_scores(study, study.best)))
+    left = seconds_left(history, study.plan, workers=workers_in(history), now=now)
+    if left is not None:
+        parts.append(f"about {duration(left)} left")
+    return "; ".join(parts)
 
 
 def status(trial: Trial) -> str:

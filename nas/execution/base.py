@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..proposal import Outcome, Proposal
+from ..spending import Capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What a user should know of the place where trials run, such as that nothing is left to run them."""
+    """What a user should know of the place where trials run, such as that nothing is left to run them.
+
+    One that is `over` says that what an earlier one told of has passed.
+    """
 
     text: str
+    over: bool = False
 
 
 Happening = Report | Ended | Notice
@@ -41,8 +46,8 @@ class Executor(Protocol):
     """Runs trials side by side; one thread talks to it."""
 
     @property
-    def workers(self) -> int:
-        """How many trials can run side by side."""
+    def capacity(self) -> Capacity:
+        """How many trials can run side by side now, and with how many GPUs."""
 
     @property
     def free(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..proposal import Outcome, Proposal
+from ..spending import Capacity
 from .base import Ended, Report
 
 Run = Callable[[Proposal, Callable[[int, Mapping[str, float]], None]], Outcome]
@@ -13,15 +14,16 @@ Run = Callable[[Proposal, Callable[[int, Mapping[str, float]], None]], Outcome]
 class InProcess:
     """Runs a trial when it is waited for."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, gpus: float = 0.0) -> None:
         self._run = run
+        self._gpus = gpus
         self._next: tuple[Proposal, int] | None = None
         self._running = self._stopped = False
 
     @property
-    def workers(self) -> int:
+    def capacity(self) -> Capacity:
         """One after the other."""
-        return 1
+        return Capacity(workers=1, gpus=self._gpus, gpus_alone=self._gpus)
 
     @property
     def free(self) -> int:

@@ -22,6 +22,7 @@ from search_spaces.errors import BadInput, StorageError
 from search_spaces.serialise import Json, to_data
 
 from ..proposal import Kind, Outcome, Proposal, Status, weights_from
+from ..spending import Capacity
 from .base import Ended, Report
 from .process import WorkerProcess
 
@@ -34,7 +35,8 @@ GRACE_SECONDS = 2.0  # past its limit, for a trial to stop by itself before it i
 class LocalWorkers:
     """Up to `workers` trials side by side; `setup` is sent to each worker first; `program` is what a worker runs.
 
-    What a worker prints goes to `<folder>/<log>-<slot>.log`.
+    They share `gpus` of this machine, which one that runs alone has for itself. What a worker prints goes to
+    `<folder>/<log>-<slot>.log`.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class LocalWorkers:
         trial_seconds: float | None,
         program: Sequence[str] = PROGRAM,
         log: str = "worker",
+        gpus: float = 0.0,
     ) -> None:
         self._setup = dict(setup)
+        self._gpus = gpus
         self._folder = folder
         self._most = workers
         self._threads = threads
@@ -61,9 +65,9 @@ class LocalWorkers:
         self._alone: tuple[Proposal, int] | None = None  # waits for the others to end, then runs by itself
 
     @property
-    def workers(self) -> int:
-        """How many trials can run side by side."""
-        return self._most
+    def capacity(self) -> Capacity:
+        """How many trials can run side by side, and with how many GPUs."""
+        return Capacity(workers=self._most, gpus=self._gpus / self._most, gpus_alone=self._gpus)
 
     @property
     def free(self) -> int:

@@ -28,6 +28,7 @@ from search_spaces.errors import BadInput, ClusterError, StorageError
 from search_spaces.serialise import Json
 
 from ..proposal import Outcome, Proposal, Status
+from ..spending import Capacity
 from .base import Ended, Happening, Notice, Report
 from .ray_cluster import answers, head_address, join, leave, nodes
 from .ray_trial import CPU, GPU, Asked, Place, RayTrial, Share, Stopped
@@ -79,7 +80,7 @@ class RayTune:
         self._idle = self._stopping = False
         self._head = head_address()
         self._looked_at = self._answered_at = time.monotonic()
-        self._fit = self._fitting()
+        self._fit, self._gpus_alone = self._fitting()
         self._said_nowhere = False
         self._engine = threading.Thread(target=self._tune, name="ray-tune", daemon=True)
         self._engine.start()
@@ -88,6 +89,11 @@ class RayTune:
     def workers(self) -> int:
         """How many trials can run side by side: as many as are wanted, or as fit on the nodes there are now."""
         return self._wanted.workers or max(1, self._fit)
+
+    @property
+    def capacity(self) -> Capacity:
+        """How many trials can run side by side, with a share of GPUs each, or a node's where one runs alone."""
+        return Capacity(workers=self.workers, gpus=self._wanted.share.gpus, gpus_alone=self._gpus_alone)
 
     @property
     def free(self) -> int:
@@ -223,7 +229,7 @@ class RayTune:
         self._looked_at = now
         if answers(self._head):
             self._answered_at = now
-            self._fit = self._fitting()
+            self._fit, self._gpus_alone = self._fitting()
         elif now > self._answered_at + HEAD_SECONDS:
             raise self._gone(f"its head at {self._head} has not answered for {now - self._answered_at:.0f} s")
         return self._nowhere(now)
@@ -234,10 +240,12 @@ class RayTune:
         said, self._said_nowhere = self._said_nowhere, idle
         if idle and not said:
             return [Notice(f"{NOWHERE}: {many_nodes()}, and a trial asks for {self._wanted.share}")]
-        return [Notice("trials run again")] if said and not idle else []
+        return [Notice("trials run again", over=True)] if said and not idle else []
 
-    def _fitting(self) -> int:
-        return sum(node.fits(self._wanted.share) for node in nodes())
+    def _fitting(self) -> tuple[int, float]:
+        """Return how many trials fit on the nodes there are, and the GPUs of one that runs alone."""
+        share = self._wanted.share
+        return sum(node.fits(share) for node in nodes()), _whole(share).gpus
 
     def _gone(self, why: str) -> ClusterError:
         return ClusterError(

@@ -20,6 +20,7 @@ from test_worker_faults import until_at_work, until_ended
 from nas.driver import Ending, StopSign, drive
 from nas.evaluation.failures import failed
 from nas.execution import process
+from nas.execution.base import Notice
 from nas.history import Trial
 from nas.proposal import Kind, Outcome, Status
 from nas.strategies import Random
@@ -30,8 +31,9 @@ def driven(study: Study, folder: Path, *plays: str, count: int) -> tuple[Ending,
     """Drive a study with workers whose trial n does the n-th of `plays`; return how it ended and what was seen."""
     seen: list[tuple[str, int]] = []
 
-    def watch(what: str, trial: Trial) -> None:
-        seen.append((what, trial.number))
+    def watch(what: str, of: Trial | Notice | None) -> None:
+        if isinstance(of, Trial):
+            seen.append((what, of.number))
 
     executor = light_workers(folder, *plays, count=count)
     return drive(study, executor, watch=watch, stop=StopSign()), seen

@@ -8,10 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import diverging, document, instant
+from conftest import config_of, diverging, document, instant
 
 import nas.cli.doctor as doctor
 from nas.journal import Journal
+from nas.launch import create
+from nas.proposal import Outcome, Status
+from nas.spending import Capacity
 from search_spaces import Choice, Classifier, Conv, Network, Stage, to_json
 from search_spaces.errors import StorageError
 from search_spaces.zoo import model
@@ -56,6 +59,41 @@ def test_status_names_failures_with_the_last_note(results, nas):
     assert "2 diverged; the last, trial 5: train_loss is nan" in out
 
 
+def test_status_counts_failures_by_kind_workers_and_gpu_hours_while_a_run_is_driven(tmp_path, nas):
+    asks = "execution={device: cuda, gpu_hours: 3}"
+    a_config = config_of("trials=6", "confirm.top=0", "final.of=none", asks)
+    study, _ = create(a_config, name="mixed", results=tmp_path)
+    with study.journal:
+        study.placed(Capacity(workers=3, gpus=0.5, gpus_alone=4.0))
+        for _ in range(5):
+            study.ask()
+        for number, status in enumerate((Status.DONE, Status.OUT_OF_MEMORY, Status.LOST, Status.TIMED_OUT)):
+            metrics = {"validation_accuracy": 0.7} if status is Status.DONE else {}
+            study.tell(number, 0, Outcome(status=status, metrics=metrics, seconds=3600.0))
+        said = document(nas("status", "mixed", "--results", tmp_path, "--json")[1])
+        text = nas("status", "mixed", "--results", tmp_path)[1]
+    assert said["trials"] | {"rejected": 0} == {
+        "done": 1, "running": 3, "interrupted": 0, "failed": 1, "planned": 6, "rejected": 0,
+    }  # fmt: skip
+    assert said["failed_by_kind"] == {"lost": 0, "out_of_memory": 0, "diverged": 0, "timed_out": 1, "bug": 0}
+    assert said["retried_by_kind"] == {"lost": 1, "out_of_memory": 1, "diverged": 0, "timed_out": 0, "bug": 0}
+    assert said["workers"] == {"at_work": 3, "of": 3}
+    assert said["gpu_hours"] == pytest.approx(4 * 0.5, abs=0.01)
+    assert said["seconds_left"] == pytest.approx((3 - 2) * 3600 / (0.5 * 3), rel=0.02)  # the cap comes first
+    assert re.search(r"trials +1 of 6 done, 3 running, 1 failed \(1 timed out\)", text)
+    assert re.search(r"tried again +1 lost, 1 out of memory", text)
+    assert re.search(r"workers +3 of 3 at work", text)
+    assert re.search(r"GPU-hours +2\.00 of 3", text)
+    said = document(nas("status", "mixed", "--results", tmp_path, "--json")[1])
+    assert said["workers"] == {"at_work": 0, "of": 3}  # nobody drives it
+
+
+def test_status_without_gpus_has_no_gpu_hours(results, nas):
+    said = document(nas("status", "first", "--results", results, "--json")[1])
+    assert (said["gpu_hours"], said["workers"]) == (None, {"at_work": 0, "of": 1})
+    assert "GPU" not in nas("status", "first", "--results", results)[1]
+
+
 def test_status_of_a_run_that_died_says_so_and_what_is_left(results, nas):
     _, out, _ = nas("status", "stopped", "--results", results, "--json")
     said = document(out)
@@ -95,7 +133,7 @@ def test_a_damaged_journal_ends_with_4(tmp_path, nas):
     journal.write_bytes(journal.read_bytes().replace(b'"ask"', b'"aks"', 1))
     code, out, err = nas("status", "hurt", "--results", tmp_path, "--json")
     assert (code, out) == (4, "")
-    assert "line 3" in err
+    assert "line 4" in err
 
 
 def test_space_gives_size_ranges_and_share(nas):

@@ -187,7 +187,7 @@ def test_the_live_table_shows_each_phase_the_best_so_far_and_the_last_trials(tmp
     study, _ = create(config_of("trials=12"), name="live", results=tmp_path)
     paper = io.StringIO()
     terminal = Console(file=paper, force_terminal=True, width=80, color_system=None)
-    live = LiveTable(study, "live", workers=1)
+    live = LiveTable(study, "live")
     seen: dict[Kind, str] = {}
 
     def watch(what, trial):
