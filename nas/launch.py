@@ -13,7 +13,7 @@ from typing import cast
 from scaling.constraints import parse_limit, prove_feasible, refuse_contradictions
 from scaling.providers import ANALYTIC, LATENCY, Provider, check_known, provided, who_knows
 from search_spaces.choice import Choice
-from search_spaces.errors import ArchscaleError, BadInput, StorageError
+from search_spaces.errors import ArchscaleError, BadInput
 from search_spaces.names import nearest
 from search_spaces.network import Network
 from search_spaces.serialise import Json, from_data, to_data
@@ -55,7 +55,7 @@ def create(
     `purpose` is kept in the run's header: what more than a search the run is for, such as a fit.
     """
     if name is not None and (inside(results, check_name(name)) / JOURNAL).exists():
-        raise StorageError(
+        raise BadInput(
             f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
         )
     _check_here(config)
@@ -306,14 +306,15 @@ def _check_metrics(plan: Plan, config: StudyConfig, data: Mapping[str, Json]) ->
     scores = plan.providers[0].metrics if config.table else SCORES[cast(str, data["task"])]
     if config.strategy.inherits:  # whose evaluations know no training of their own
         scores = tuple(name for name in scores if name.startswith("validation_"))
-    known = tuple(dict.fromkeys((*scores, *provided(plan.providers))))
+    also = () if config.table else (LATENCY,)  # which is measured where it is asked for
+    known = tuple(dict.fromkeys((*scores, *provided(plan.providers), *also)))
     for objective in plan.objectives:
         if objective.metric not in known:
             raise BadInput(
                 f"objectives: got {objective.metric!r}, expected one of {', '.join(known)}"
                 f"{nearest(objective.metric, known)}"
             )
-    check_known((limit.metric for limit in plan.limits), where="limits", providers=plan.providers)
+    check_known((limit.metric for limit in plan.limits), where="limits", providers=plan.providers, also=also)
 
 
 def _check_nothing_is_cut_short(config: StudyConfig) -> None:

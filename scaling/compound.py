@@ -75,7 +75,7 @@ def scale(base: Network, phi: float, *, scaling: Scaling = DEFAULT) -> Scaled:
     try:
         steps(found.network)
     except Unbuildable as error:
-        raise Unbuildable(f"phi {phi:g}: {error}; use a larger phi, or fix resolution") from None
+        raise Unbuildable(f"phi {phi:g}: {error}; use a larger phi, or --fix resolution") from None
     return found
 
 

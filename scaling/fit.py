@@ -25,7 +25,7 @@ from search_spaces.serialise import key
 from .anatomy import anatomy
 from .compound import DEFAULT, Scaled, Scaling, scale, unusual_growth
 from .cost import cost
-from .providers import ANALYTIC, Provider, check_known, who_knows
+from .providers import ANALYTIC, LATENCY, Provider, check_known, who_knows
 from .rules import DIMENSIONS, Compound, Dimension, Growth
 
 EXPECTED = "expected"  # cost, alpha * beta^2 * gamma^n, as opposed to a metric's name
@@ -200,7 +200,7 @@ def _growths(
 ) -> dict[str, float]:
     if doubles == EXPECTED:
         return {name: rules[0].factors(1.0, axes).cost(axes) for name, (_, rules) in made.items()}
-    check_known((doubles,), where="--doubles", providers=providers)
+    check_known((doubles,), where="--doubles", providers=providers, also=(LATENCY,))
     provider = who_knows(doubles, providers)
     assert provider is not None, "it was just found to be known"
     own = provider.of(base)[doubles]

@@ -25,7 +25,7 @@ def asked_sizes(parts: Anatomy, factors: Factors, rounding: Rounding) -> Sizes:
     if parts.rigid and factors.resolution != 1.0:
         raise BadInput(
             f"head ({parts.rigid}): got a resolution factor of {factors.resolution:g}, expected 1, for its dense "
-            "layers fit one size of map; fix resolution, or give the head a size to pool to"
+            "layers fit one size of map; --fix resolution, or give the head a size to pool to"
         )
     own = parts.sizes
     return Sizes(

@@ -87,12 +87,22 @@ def values(
     return found
 
 
-def check_known(metrics: Iterable[str], *, where: str, providers: Sequence[Provider] = (ANALYTIC,)) -> None:
-    """Raise `BadInput`, naming the nearest, where no provider knows one of the metrics."""
+def check_known(
+    metrics: Iterable[str],
+    *,
+    where: str,
+    providers: Sequence[Provider] = (ANALYTIC,),
+    also: Sequence[str] = (),
+) -> None:
+    """Raise `BadInput`, naming the nearest, where no provider knows one of the metrics.
+
+    `also` names what somebody would know had it been asked for, such as a latency, which nobody measures unasked.
+    """
     known = provided(providers)
     for name in metrics:
         if name not in known:
-            raise BadInput(f"{where}: got {name!r}, expected one of {', '.join(known)}{nearest(name, known)}")
+            could = known if name in also else tuple(dict.fromkeys((*known, *also)))
+            raise BadInput(f"{where}: got {name!r}, expected one of {', '.join(could)}{nearest(name, could)}")
 
 
 @lru_cache(maxsize=4)  # the very same network is often asked about several times in a row

@@ -19,7 +19,7 @@ from search_spaces.errors import BadInput, Infeasible
 
 from .constraints import Limit, Violation, in_units, refuse_contradictions, violations
 from .curve import Curve, Point, pattern
-from .providers import Confirming, check_known, who_knows
+from .providers import LATENCY, Confirming, check_known, who_knows
 
 Target = tuple[Limit, ...]  # to be kept together
 FAR = 4.0  # times a budget: no larger network keeps it
@@ -141,7 +141,9 @@ def budgets(target: Target) -> list[Limit]:
 
 def _check(target: Target, curve: Curve) -> None:
     said = ", ".join(map(str, target))
-    check_known((limit.metric for limit in target), where=f"target {said}", providers=curve.providers)
+    check_known(
+        (limit.metric for limit in target), where=f"target {said}", providers=curve.providers, also=(LATENCY,)
+    )
     if not budgets(target):
         raise BadInput(f"target: got {said or 'no limit'}, expected a budget, such as macs <= 300M")
     refuse_contradictions(target)

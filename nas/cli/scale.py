@@ -14,7 +14,7 @@ from scaling.compound import Scaling
 from scaling.family import Family, family, parse_target
 from scaling.providers import ANALYTIC, LATENCY, Provider
 from scaling.rules import Rule
-from search_spaces.errors import BadInput, BadSpec, StorageError
+from search_spaces.errors import BadInput, BadSpec
 from search_spaces.serialise import from_data
 
 from ..family_file import Asking, Timed, family_file, member_names, stem_of
@@ -121,6 +121,12 @@ def scale(
     """
     if settings and train_by is None:
         raise BadInput("--set: got settings but no --train, which they override; add --train CONFIG")
+    if train_by is None:
+        growth = (
+            ("dropout-growth", dropout_growth, GROWN.dropout),
+            ("augment-growth", augment_growth, GROWN.augmentation),
+        )
+        refuse_idle((("seeds", seeds, SEEDS), *growth), "nothing that is trained", "add --train CONFIG")
     base = with_input(model_named(model, Path(results)), shape_from(shape))
     rounding: dict[str, int | float | str] = {
         "divisor": divisor, "keep": keep, "repeats": repeats, "resolution_multiple": multiple,
@@ -129,6 +135,11 @@ def scale(
     scaling = scaling_of(named, rounding=rounding, fix=fix or (), unlike=unlike)
     how = Latency(device=device, threads=threads, batch=batch, table=table)
     asking = asked(model, phi, target or (), scaling.rule, latency=how, imports=tuple(imports or ()))
+    if asking.latency is None:
+        refuse_idle((("table", table, None),), "no target on latency_ms", "add --target 'latency_ms <= 20'")
+        if not latency:
+            ways = (("device", device, "cpu"), ("threads", threads, 1), ("batch", batch, 1))
+            refuse_idle(ways, "no latency", "add --latency, or a target on latency_ms")
     folder = folder_named(name, model, scaling.rule, Path(results))
     beside = overlays(overlay, base, Path(results))
     check_drawable(x, measured=latency or asking.latency is not None)
@@ -159,6 +170,15 @@ def scale(
     emit(document(file, folder, files)) if as_json else say(*report(file, folder))
     drifting = any(m.latency and not m.latency.stable for m in file.members)
     return UNSTABLE if unsure or drifting else DONE
+
+
+def refuse_idle(options: Sequence[tuple[str, object, object]], without: str, remedy: str) -> None:
+    """Refuse options, as (name, given, default), that are given where nothing goes by them."""
+    for name, given, default in options:
+        if given != default:
+            raise BadInput(
+                f"--{name}: got {given!r} and {without}, so that it would change nothing; {remedy}"
+            )
 
 
 def scaling_of(
@@ -214,7 +234,7 @@ def phis_from(text: str, rule: Rule) -> tuple[float, ...]:
 
 
 def folder_named(name: str | None, model: str, rule: Rule, results: Path) -> Path:
-    """Return the folder of the new family; `StorageError` where something lies there already."""
+    """Return the folder of the new family; `BadInput` where something lies there already."""
     if name is None:
         kind = type(rule).__name__.removesuffix("Only").lower()
         stem, number = re.sub(r"[^a-z0-9]+", "-", f"{stem_of(model)}-{kind}"), 1
@@ -223,7 +243,7 @@ def folder_named(name: str | None, model: str, rule: Rule, results: Path) -> Pat
         name = f"{stem}-{number}"
     folder = inside(results, check_name(name))
     if folder.exists():
-        raise StorageError(
+        raise BadInput(
             f"name: {name} is taken, {folder} is there already; give another name, or move it away"
         )
     return folder

@@ -14,7 +14,7 @@ from nas.proposal import Kind, Outcome, Status
 from search_spaces import Choice, Classifier, Conv, DenseClassifier, Network, Regressor, Stage, to_yaml
 from search_spaces.block import Head
 from search_spaces.choice import Searchable
-from search_spaces.errors import BadInput, Infeasible, StorageError
+from search_spaces.errors import BadInput, Infeasible
 
 
 def config(*overrides: str) -> StudyConfig:
@@ -100,7 +100,7 @@ def test_runs_get_the_next_free_number_and_a_taken_name_is_refused(tmp_path: Pat
         names.append(folder.name)
     assert names == ["digits-mixed-1", "digits-mixed-2"]
     before = (tmp_path / "digits-mixed-1" / "journal.jsonl").read_bytes()
-    with pytest.raises(StorageError, match="digits-mixed-1 is a run already; resume it"):
+    with pytest.raises(BadInput, match="digits-mixed-1 is a run already; resume it"):
         create(config(), name="digits-mixed-1", results=tmp_path)
     assert (tmp_path / "digits-mixed-1" / "journal.jsonl").read_bytes() == before
 

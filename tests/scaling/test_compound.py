@@ -395,7 +395,7 @@ def test_far_growth_is_allowed_and_said() -> None:
 def test_a_head_that_fits_one_size_says_so_until_resolution_is_fixed() -> None:
     lenet = model("lenet5")
     with pytest.raises(
-        BadInput, match=r"head \(DenseClassifier\): .* fix resolution, or give the head a size"
+        BadInput, match=r"head \(DenseClassifier\): .* --fix resolution, or give the head a size"
     ):
         scale(lenet, 1)
     found = scale(lenet, 1, scaling=Scaling(fix=("resolution",)))
@@ -437,5 +437,5 @@ def test_rules_that_contradict_themselves_are_refused() -> None:
 
 def test_a_map_that_gets_too_small_names_the_block_and_the_phi() -> None:
     base = network(Stage(blocks=(MBConv(), Conv(kernel=15, padding="valid")), width=8))
-    with pytest.raises(Unbuildable, match=r"phi -4: stages\.0\.blocks\.1 .* fix resolution"):
+    with pytest.raises(Unbuildable, match=r"phi -4: stages\.0\.blocks\.1 .* --fix resolution"):
         scale(base, -4, scaling=Scaling(rule=ResolutionOnly(growth=3.0)))

@@ -339,7 +339,7 @@ def test_an_empty_family_a_space_and_a_rigid_base_are_refused() -> None:
         family(mobile_base())
     with pytest.raises(BadSpec, match="a space of networks, expected one network to scale"):
         family(mobile((3, 32, 32), 10), phis=[1])
-    with pytest.raises(BadInput, match="fix resolution, or give the head a size"):
+    with pytest.raises(BadInput, match="--fix resolution, or give the head a size"):
         family(model("lenet5"), targets=[parse_target("macs <= 1M")])
 
 

@@ -138,6 +138,9 @@ def test_a_search_in_which_everything_fails_ends_with_1(nas, tmp_path, monkeypat
         (["strategy=evolutoin"], "evolution"),
         (["strategy.populaton=3"], "'population'"),
         (['limits=["macz <= 1M"]'], "'macs'"),
+        (['limits=["latncy_ms <= 1"]'], "did you mean 'latency_ms'"),
+        (['objectives=["latncy_ms:min"]'], "did you mean 'latency_ms'"),
+        (["execution.gpu_hours=2"], "gpu_hours: got 2 where no trial asks for a GPU"),
         (['limits=["macs < 1M"]'], "macs <= 5M"),
         (['objectives=["validation_acuracy:max"]'], "'validation_accuracy'"),
         (["--name", "../up"], "name"),
@@ -151,9 +154,9 @@ def test_what_cannot_be_used_ends_with_2_and_one_message(arguments, says, nas, t
     assert not list(tmp_path.iterdir())
 
 
-def test_a_name_that_is_taken_ends_with_4(results, nas):
+def test_a_name_that_is_taken_ends_with_2(results, nas):
     code, _, err = nas("search", "--name", "first", "--results", results)
-    assert code == 4
+    assert code == 2
     assert "resume it" in err
 
 
