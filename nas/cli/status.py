@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -11,12 +10,10 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from scaling.constraints import in_units
-
 from ..agreement import agreement
 from ..analysis.metrics import metric, shown
 from ..analysis.spread import means
-from ..history import BUILDABLE, MEASURED, History, Rejection, Trial
+from ..history import Trial
 from ..plan import finals
 from ..proposal import Kind, Status
 from ..spending import gpu_hours, seconds_spent
@@ -32,6 +29,7 @@ from .rungs import rungs, said_of
 from .show import QUIET, Json, duration, emit, facts, many, say, short_path, table
 from .tally import Tally, at_work, by_kind, tally
 from .trade_off import axes_of, covered_by, front_of
+from .turned_away import rejections, turned_away
 from .watch import PHASES, first_line
 
 MOST_ROWS = 12  # of the front
@@ -75,7 +73,7 @@ def document(record: Record, now: float) -> dict[str, Json]:
         "reference": None if covered is None else covered.reference,
         "best": None if best is None else _point(best),
         "inherited": inherited(agreement(record.history, record.plan)),
-        "rejections": [_rejection(*group) for group in by_limit(record.history)],
+        "rejections": rejections(record.history),
         "failures": failures(record),
         "failed_by_kind": {kind.value: n for kind, n in _tally(record).failed.items()},
         "retried_by_kind": {kind.value: n for kind, n in _tally(record).retried.items()},
@@ -132,15 +130,6 @@ def phase(record: Record) -> str:
     return PHASES[kinds[0] if kinds else Kind.TRAIN]
 
 
-def by_limit(history: History) -> list[tuple[int, list[Rejection]]]:
-    """Group rejections by limit as (how many in all, those kept), the most frequent first."""
-    groups: dict[str, list[Rejection]] = {}
-    for entry in history.ledger:
-        groups.setdefault(entry.limit, []).append(entry)
-    counted = [(history.turned_away[limit], entries) for limit, entries in groups.items()]
-    return sorted(counted, key=lambda group: -group[0])
-
-
 def failures(record: Record) -> dict[str, dict[str, Json]]:
     """Return, by kind, how many trainings failed and what the last one said."""
     found: dict[str, dict[str, Json]] = {}
@@ -160,16 +149,6 @@ def _count(known: dict[str, Json]) -> int:
 
 def _point(trial: Trial) -> dict[str, Json]:
     return {"key": trial.key, "trial": trial.number, "metrics": trial.metrics}
-
-
-def _rejection(count: int, entries: list[Rejection]) -> dict[str, Json]:
-    first, values = entries[0], [entry.value for entry in entries]
-    return {
-        "limit": first.limit, "metric": first.metric, "bound": first.bound, "count": count, "kept": len(entries),
-        "nearest": min(values, key=lambda v: abs(v - first.bound)), "median": statistics.median(values),
-        "farthest": max(values, key=lambda v: abs(v - first.bound)),
-        "median_excess": statistics.median(entry.excess for entry in entries),
-    }  # fmt: skip
 
 
 def _tally(record: Record) -> Tally:
@@ -234,7 +213,7 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
     if record.plan.limits:
         yield "limits", ", ".join(map(str, record.plan.limits))
     if record.history.rejected:
-        yield "turned away", "\n".join(_turned_away(record))
+        yield "turned away", "\n".join(turned_away(record.history))
     yield from inherited_lines(agreement(record.history, record.plan))
     left = _left(record, now)
     yield "time", duration(_spent(record, now)) + (f", about {duration(left)} left" if left else "")
@@ -255,24 +234,6 @@ def _facts(record: Record, now: float) -> Iterator[tuple[str, str | Text]]:
         yield "", Text(_best(record, record.best), "green")
     for name, path in best_files(record.folder).items():
         yield name, short_path(path)
-
-
-def _turned_away(record: Record) -> Iterator[str]:
-    yield f"{many(record.history.rejected, 'candidate')}, never trained"
-    for count, entries in by_limit(record.history):
-        first, values = entries[0], sorted(entry.value for entry in entries)
-        if first.metric == BUILDABLE:
-            yield f"{count:,} whose layers do not fit the input"
-            continue
-        if first.metric == MEASURED:
-            yield f"{count:,} left out, for enough others had been measured"
-            continue
-        sign = "above" if first.value > first.bound else "below"
-        spread = (
-            f"{in_units(values[0])} to {in_units(values[-1])}, median {in_units(statistics.median(values))}"
-        )
-        off = f"{100 * statistics.median(entry.excess for entry in entries):,.0f} % off"
-        yield f"{count:,} with {metric(first.metric).short} {sign} {in_units(first.bound)}: {spread}, {off}"
 
 
 def _best(record: Record, best: Trial) -> str:
