@@ -222,7 +222,8 @@ def epoch_seconds(given: argparse.Namespace) -> float:
 
 
 def shown(happened: str, trial: object) -> None:
-    print(happened, getattr(trial, "kind", ""), getattr(trial, "number", ""), flush=True)
+    if happened != "waited":
+        print(happened, getattr(trial, "kind", ""), getattr(trial, "number", ""), flush=True)
 
 
 def spent(study: Study) -> float:

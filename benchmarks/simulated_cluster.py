@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nas.execution.base import Ended
 from nas.proposal import Outcome, Proposal
+from nas.spending import Capacity
 
 Run = Callable[[Proposal], tuple[float, Outcome]]  # seconds at speed 1, and what comes of it
 
@@ -51,6 +52,11 @@ class SimulatedCluster:
         self._idle = deque(range(self.workers))  # the longest idle first
         self._running: list[tuple[Span, Ended]] = []
         self._left_at = clock()
+
+    @property
+    def capacity(self) -> Capacity:
+        """How many trials run side by side."""
+        return Capacity(workers=self.workers)
 
     @property
     def free(self) -> int:

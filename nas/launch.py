@@ -55,9 +55,20 @@ def create(
     `purpose` is kept in the run's header: what more than a search the run is for, such as a fit.
     """
     if name is not None and (inside(results, check_name(name)) / JOURNAL).exists():
-        raise BadInput(
-            f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name"
-        )
+        raise BadInput(f"name: {name} is a run already; resume it, `nas resume {name}`, or give another name")
+    plan, space, data = planned(config)
+    folder = inside(results, check_name(name or _free_name(config, results)))
+    check_cluster(config, folder.parent)
+    header: dict[str, Json] = {
+        "config": to_data(config), "space": to_data(space) if isinstance(space, Network) else None,
+        "data": dict(data), "versions": _versions(), **purpose, **described_latencies(latencies_in(plan)),
+    }  # fmt: skip
+    with _closed_if_raising(Journal.create(folder, header)) as journal:
+        return Study(plan, journal), folder
+
+
+def planned(config: StudyConfig) -> tuple[Plan, Architectures, dict[str, Json]]:
+    """Return what a study is to do, its space and its data; what cannot be used is refused, and nothing is written."""
     _check_here(config)
     data = data_of(config)
     if not data["test"] and config.final.of != "none":
@@ -81,14 +92,7 @@ def create(
         refuse_contradictions(plan.limits)
     if plan.limits and isinstance(space, Network):
         prove_feasible(space, plan.limits, providers=plan.providers)
-    folder = inside(results, check_name(name or _free_name(config, results)))
-    check_cluster(config, folder.parent)
-    header: dict[str, Json] = {
-        "config": to_data(config), "space": to_data(space) if isinstance(space, Network) else None,
-        "data": dict(data), "versions": _versions(), **purpose, **described_latencies(latencies_in(plan)),
-    }  # fmt: skip
-    with _closed_if_raising(Journal.create(folder, header)) as journal:
-        return Study(plan, journal), folder
+    return plan, space, data
 
 
 def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyConfig]:
@@ -146,8 +150,13 @@ def settings(
     return wanted, space, amended
 
 
-def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]) -> Executor:
-    """Return the executor a config asks for; it checks that the data is still what the run began with."""
+def executor_for(
+    config: StudyConfig, folder: Path, header: Mapping[str, object], *, most: Sequence[int] | None = None
+) -> Executor:
+    """Return the executor a config asks for; it checks that the data is still what the run began with.
+
+    Of train and validation parts, trials see `most` examples: all where it is None.
+    """
     if config.table:
         from .lookup import lookups
 
@@ -156,6 +165,7 @@ def executor_for(config: StudyConfig, folder: Path, header: Mapping[str, object]
         "data": to_data(config.data), "device": config.execution.device, "folder": str(folder.resolve()),
         "fingerprint": cast("dict[str, Json]", header["data"])["fingerprint"], "imports": list(config.imports),
         "threads": config.execution.threads, "trial_seconds": config.execution.trial_seconds,
+        "most": None if most is None else list(most),
     }  # fmt: skip
     if config.execution.cluster is not None:
         return _on_cluster(config, folder, setup)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,7 @@ from search_spaces.serialise import Json, from_data
 
 from .data import DataSpec
 from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
-from .data.load import load_search_data, load_test
+from .data.load import Part, SearchData, load_search_data, load_test
 from .evaluation import Workspace, run
 from .proposal import Kind, Outcome, Proposal
 from .storage import inside
@@ -45,7 +45,7 @@ class Workbench:
         device = device_named(cast(str, setup["device"]))
         return cls(
             spec=spec,
-            data=to_device(loaded, device),
+            data=to_device(_first(loaded, cast("list[int] | None", setup.get("most"))), device),
             device=device,
             folder=Path(cast(str, setup["folder"])),
             trial_seconds=cast("float | None", setup["trial_seconds"]),
@@ -75,6 +75,15 @@ class Workbench:
 
     def _test_part(self) -> DevicePart:
         return held_out_to_device(load_test(self.spec), self.device)
+
+
+def _first(data: SearchData, most: Sequence[int] | None) -> SearchData:
+    """Return data of the first examples of its parts, as many as `most` says of train and validation."""
+    if most is None:
+        return data
+    parts = (data.train, data.validation)
+    train, validation = (Part(x=p.x[:n], y=p.y[:n]) for p, n in zip(parts, most, strict=True))
+    return replace(data, train=train, validation=validation)
 
 
 def _folder_of(proposal: Proposal) -> str:

@@ -39,6 +39,10 @@ def search(
     ] = None,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the config and leave.")] = False,
     cluster: Cluster = None,
+    only_dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say how large it is and how long it would take, by timed probes."),
+    ] = False,
     results: Results = RESULTS,
     as_json: AsJson = False,
 ) -> int:
@@ -50,6 +54,7 @@ def search(
 
     nas search
     nas search --print-config > mine.yaml
+    nas search mine.yaml --dry-run
     nas search mine.yaml trials=100 strategy.population=20 --name first
     nas search mine.yaml --cluster 10.0.0.5 --results /mnt/shared/results
     """
@@ -58,6 +63,10 @@ def search(
     if print_config:
         return _print_config(config_file, overrides, as_json=as_json)
     config = config_from(config_file, overrides)
+    if only_dry:
+        from .dry_run import dry_run
+
+        return dry_run(config, results=results, as_json=as_json)
     study, folder = create(config, name=name, results=results)
     return carry_out(study, config, folder, as_json=as_json)
 

@@ -103,7 +103,7 @@ def report(view: View) -> Iterator[RenderableType]:
     for known in dict.fromkeys(r.known for r in view.ranges.values()):
         yield Text(KNOWN[known], QUIET)
     yield Text()
-    yield facts(_shares(view))
+    yield facts(shares(view))
     yield Text()
     yield from _histogram(view)
     yield Text()
@@ -113,14 +113,7 @@ def report(view: View) -> Iterator[RenderableType]:
     )
 
 
-def _of_limits(view: View) -> str:
-    if not view.limits or not view.members:
-        return ""
-    kept = not violations(view.members[0][1], view.limits)
-    return " that keep the limits" if kept else "; none of those keeps the limits"
-
-
-def _shares(view: View) -> Iterator[tuple[str, str]]:
+def shares(view: View) -> Iterator[tuple[str, str]]:
     """Yield each limit's share, then that of all together; without limits, of what can be built."""
     n = f"of {many(view.share.n, 'member')} drawn, all equally likely"
     if not view.limits:
@@ -130,6 +123,13 @@ def _shares(view: View) -> Iterator[tuple[str, str]]:
         yield f"keep {limit}", f"{_share(own)} {n}"
     if len(view.limits) > 1:
         yield "keep all limits", f"{_share(view.share)} {n}"
+
+
+def _of_limits(view: View) -> str:
+    if not view.limits or not view.members:
+        return ""
+    kept = not violations(view.members[0][1], view.limits)
+    return " that keep the limits" if kept else "; none of those keeps the limits"
 
 
 def _share(found: Share) -> str:
