@@ -26,6 +26,7 @@ from .inherited import inherited, inherited_lines
 from .options import RESULTS, AsJson, Results
 from .record import Record, network_of, read_record
 from .rungs import rungs, said_of
+from .running import command_for
 from .show import QUIET, Json, duration, emit, facts, many, say, short_path, table
 from .tally import Tally, at_work, by_kind, tally
 from .trade_off import axes_of, covered_by, front_of
@@ -95,11 +96,14 @@ def report(record: Record, now: float) -> Iterator[RenderableType]:
         yield Text()
         yield _front_table(record, best[:MOST_ROWS])
         if len(best) > MOST_ROWS:
-            yield Text(f"and {len(best) - MOST_ROWS} more; `nas compare {record.name}` draws all", QUIET)
+            yield Text(
+                f"and {len(best) - MOST_ROWS} more; `{command_for('compare', record.folder.resolve())}` draws all",
+                QUIET,
+            )
     yield from _failure_lines(record)
     if record.state == "interrupted":
         yield Text()
-        yield Text.assemble(("next: ", QUIET), f"nas resume {record.name}")
+        yield Text.assemble(("next: ", QUIET), command_for("resume", record.folder.resolve()))
 
 
 def counts(record: Record) -> dict[str, int]:

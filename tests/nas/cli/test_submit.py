@@ -19,6 +19,7 @@ from nas.execution.token import MODE, TOKEN
 from search_spaces.errors import ClusterError
 
 SECRET = "3" * 64
+DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 LOG = "trial 1 of 2: 0.91\ntrial 2 of 2: 0.93\n"
 
 
@@ -160,6 +161,12 @@ def test_a_job_is_asked_about_and_stopped(dashboard, nas):
         "submit", "mine.yaml", *ON, "--address", dashboard.address, "--no-follow", "--json", "--pip", "a==1"
     )
     job = document(out)["job"]
+    section = DOCS.read_text().partition("### `nas submit --json`")[2]
+    documented = json.loads(section.partition("```json\n")[2].partition("```")[0])
+    assert (set(documented), set(documented["package"])) == (
+        set(document(out)),
+        set(document(out)["package"]),
+    )
     assert document(out)["run"] == "first"
     assert document(out)["package"]["files"] == 1
     assert dashboard.submitted[0]["runtime_env"]["pip"] == ["a==1"]
