@@ -131,7 +131,7 @@ def report(made: DryRun) -> Iterator[RenderableType]:
         yield facts(shares(made.view))
         yield Text()
     yield table(
-        ("member", "parameters", "MACs", "a trial", "architecture"),
+        ("member", "parameters", "MACs", "trial", "architecture"),
         [_row(made, at) for at in range(len(made.members))],
         left=("architecture",),
     )

@@ -100,7 +100,7 @@ def test_status_of_a_run_that_died_says_so_and_what_is_left(results, nas):
     assert (said["state"], said["driver"], said["phase"]) == ("interrupted", None, "search")
     assert said["seconds_left"] > 0
     _, out, _ = nas("status", "stopped", "--results", results)
-    assert out.splitlines()[-1] == "next: nas resume stopped"
+    assert out.splitlines()[-1] == f"next: nas resume stopped --results {results}"
 
 
 def test_status_works_while_a_driver_holds_the_run(tmp_path, nas):
