@@ -68,7 +68,7 @@ class Execution(Checked):
     """Who runs trials: worker processes that can be killed, this process (0 workers), or a Ray cluster.
 
     `workers` None: one, or on a cluster as many as fit. On a cluster a trial asks for `threads` processors and
-    `gpus`: none, a share of one, one, or several, over which its batches are split.
+    `gpus`: none, a share of one, one, or several, over which its batches are split, with `threads` for each.
     """
 
     workers: Annotated[Annotated[int, Field(ge=0, le=4096)] | None, ByKind()] = None
@@ -93,6 +93,10 @@ class Execution(Checked):
             raise BadInput(
                 f"gpus: got {self.gpus:g}, expected a share of one, such as 0.25, or a whole number"
             )
+        if self.gpus > 1 and ":" in self.device:
+            raise BadInput(
+                f"device: got {self.device} with gpus={self.gpus:g}, expected cuda, for all of them"
+            )
         if self.cluster is None and self.gpus:
             raise BadInput(
                 f"gpus: got {self.gpus:g} without a cluster, expected 0; on this machine `device` says where trials "
@@ -111,6 +115,11 @@ class Execution(Checked):
     def gpus_here(self) -> float:
         """How many GPUs of this machine trials share that run on it: one, where the device is named."""
         return float(self.cluster is None and self.device.startswith("cuda"))
+
+    @property
+    def ranks(self) -> int:
+        """How many devices train one network together."""
+        return max(1, int(self.gpus))
 
     @property
     def here(self) -> int:

@@ -12,7 +12,7 @@ from typing import cast
 
 from scaling.constraints import parse_limit, prove_feasible, refuse_contradictions
 from scaling.providers import ANALYTIC, LATENCY, Provider, check_known, provided, who_knows
-from search_spaces.choice import Choice
+from search_spaces.choice import Choice, options
 from search_spaces.errors import ArchscaleError, BadInput
 from search_spaces.names import nearest
 from search_spaces.network import Network
@@ -30,7 +30,7 @@ from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
 from .latency import Latencies, Latency, described_latencies, latencies_of, refuse_changed
 from .plan import Plan
-from .recipe import Candidate
+from .recipe import LEAST_EACH, Candidate
 from .storage import check_name, inside
 from .study import Study
 
@@ -167,6 +167,8 @@ def executor_for(
         "threads": config.execution.threads, "trial_seconds": config.execution.trial_seconds,
         "most": None if most is None else list(most),
     }  # fmt: skip
+    if config.execution.ranks > 1:
+        setup["ranks"] = config.execution.ranks
     if config.execution.cluster is not None:
         return _on_cluster(config, folder, setup)
     if config.execution.here == 0:
@@ -292,7 +294,7 @@ def _on_cluster(config: StudyConfig, folder: Path, setup: Mapping[str, Json]) ->
     assert asked.cluster is not None
     wanted = Wanted(
         cluster=asked.cluster,
-        share=Share(cpus=asked.threads, gpus=asked.gpus),
+        share=Share(cpus=asked.threads * asked.ranks, gpus=asked.gpus),
         workers=asked.workers,
         trial_seconds=asked.trial_seconds,
     )
@@ -303,6 +305,14 @@ def _check_here(config: StudyConfig) -> None:
     """Refuse what this machine cannot run; a cluster's nodes are asked by its own checks."""
     if config.execution.cluster is None:
         check_workers(config.execution.here, config.execution.threads)
+    ranks, recipes = config.execution.ranks, [config.recipe]
+    if isinstance(config.space, tuple):
+        recipes += [one.recipe for one in config.space if one.recipe is not None]
+    for batch in (batch for recipe in recipes for batch in options(recipe.batch)):
+        if ranks > 1 and batch < LEAST_EACH * ranks:
+            raise BadInput(
+                f"recipe.batch: got {batch}, to be split over gpus={ranks}, expected {LEAST_EACH * ranks} or more"
+            )
 
 
 def _table_of(table: str) -> dict[str, Json]:

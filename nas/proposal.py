@@ -36,6 +36,13 @@ SEARCHING = (
 )  # what strategies ask for; the study itself asks the rest
 
 
+SPLITTING = (
+    Kind.TRAIN,
+    Kind.CONFIRM,
+    Kind.FINAL,
+)  # what several devices do together: to train one architecture
+
+
 class Settings(Data):
     """What a job needs to know beside a candidate, as data; subclasses are registered dataclasses, one a job."""
 
@@ -87,6 +94,11 @@ class Proposal:
         """What makes two evaluations the same."""
         job = job_name(self.kind, self.settings, self.parent)
         return Identity(self.key, key(self.candidate.recipe), self.epochs, self.seed, job)
+
+
+def splits(proposal: Proposal) -> bool:
+    """Tell whether several devices train it together; what trains or scores with shared weights takes one."""
+    return proposal.kind in SPLITTING
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from .data.augment import Augmentation
 
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+LEAST_EACH = 2  # examples of a batch that each of several devices must have: batch norm takes no single one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ from .data import DataSpec
 from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
 from .data.load import Part, SearchData, load_search_data, load_test
 from .evaluation import Workspace, run
-from .proposal import Kind, Outcome, Proposal
+from .evaluation.ranks import Ranks, joined, own_device
+from .proposal import Kind, Outcome, Proposal, splits
 from .storage import inside
 
 
@@ -30,6 +31,7 @@ class Workbench:
     device: str
     folder: Path
     trial_seconds: float | None
+    ranks: Ranks = Ranks()
 
     @classmethod
     def of(cls, setup: Mapping[str, Json]) -> Workbench:
@@ -42,13 +44,17 @@ class Workbench:
                 f"data: {loaded.name} has fingerprint {loaded.fingerprint}, expected {setup['fingerprint']} as "
                 "when the run began; put the data back, or begin a new run"
             )
-        device = device_named(cast(str, setup["device"]))
+        ranks = Ranks(number=cast(int, setup.get("rank", 0)), count=cast(int, setup.get("ranks", 1)))
+        device = own_device(ranks, device_named(cast(str, setup["device"])))
+        if ranks.count > 1:
+            joined(ranks, meeting=cast(str, setup["meeting"]), device=device)
         return cls(
             spec=spec,
             data=to_device(_first(loaded, cast("list[int] | None", setup.get("most"))), device),
             device=device,
             folder=Path(cast(str, setup["folder"])),
-            trial_seconds=cast("float | None", setup["trial_seconds"]),
+            trial_seconds=cast("float | None", setup["trial_seconds"]) if ranks.first else None,
+            ranks=ranks,
         )
 
     def run(self, proposal: Proposal, report: Callable[[int, Mapping[str, float]], None]) -> Outcome:
@@ -62,6 +68,7 @@ class Workbench:
                 data=self.data,
                 held_out=self._test_part,
                 device=self.device,
+                ranks=self.ranks if splits(proposal) else Ranks(),
                 report=report,
                 deadline=None if final or not self.trial_seconds else time.monotonic() + self.trial_seconds,
             ),

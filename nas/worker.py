@@ -49,6 +49,10 @@ def bench_of(setup: Setup) -> Bench:
     """Return what runs the trials of a setup, the modules it names imported; `BadInput` where it cannot be."""
     for module in cast("list[str]", setup["imports"]):
         importlib.import_module(module)
+    if "ranks" in setup and "rank" not in setup:
+        from .rank_processes import RankProcesses
+
+        return RankProcesses(setup)
     from .workbench import Workbench  # loads torch
 
     return Workbench.of(setup)
@@ -63,6 +67,7 @@ def serve(begin: Callable[[Setup], Bench]) -> None:
     for message in _messages(source):
         if "setup" in message:
             bench = _set_up(begin, cast(Setup, message["setup"]), out)
+            _say(out, {"ready": True})
             continue
         assert bench is not None, "a driver sends the setup first"
         _print_to(log)

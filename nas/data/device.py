@@ -51,15 +51,20 @@ class DevicePart:
         return len(self.x)
 
     def batches(
-        self, generator: Generator, batch_size: int, *, augment: tuple[Augmentation, ...] = ()
+        self,
+        generator: Generator,
+        batch_size: int,
+        *,
+        augment: tuple[Augmentation, ...] = (),
+        least: int = 2,
     ) -> Iterator[tuple[Tensor, Targets]]:
         """Yield one epoch of shuffled, augmented training batches.
 
-        The last may be short; it is dropped where it would hold a single example, which batch norm cannot
-        take. Everything random comes from `generator`: the same state gives the same epoch.
+        The last may be short; it is dropped where it would hold less than `least` examples: batch norm cannot
+        take a single one. Everything random comes from `generator`: the same state gives the same epoch.
         """
         order = torch.randperm(len(self), generator=generator, device=generator.device).to(self.x.device)
-        for batch in torch.split(order, batch_size)[: self.steps(batch_size)]:
+        for batch in torch.split(order, batch_size)[: self.steps(batch_size, least=least)]:
             yield self.drawn(batch, generator, augment=augment)
 
     def drawn(
@@ -78,10 +83,10 @@ class DevicePart:
         """Return the part's first examples, as a part."""
         return replace(self, x=self.x[:most], y=self.y[:most])
 
-    def steps(self, batch_size: int) -> int:
+    def steps(self, batch_size: int, *, least: int = 2) -> int:
         """Return the number of batches in an epoch of `batches`."""
         whole, left = divmod(len(self), batch_size)
-        return whole + (left > 1)
+        return whole + (left >= least)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every example once, in order, for an evaluation."""

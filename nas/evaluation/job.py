@@ -59,7 +59,8 @@ def train_and_validate(proposal: Proposal, workspace: Workspace) -> Result:
     epoch; best_epoch, after which validation was best; train_seconds; epochs.
     """
     data, shape = workspace.data, input_of(proposal)
-    part, watched = data.train.sized(shape), data.validation.sized(shape)
+    part = data.train.sized(shape)
+    watched = data.validation.sized(shape) if workspace.ranks.first else None
     done = train(Training(proposal=proposal, part=part, watched=watched, workspace=workspace))
     return Result(metrics=done.metrics, notes=done.notes)
 
@@ -74,6 +75,8 @@ def train_and_test(proposal: Proposal, workspace: Workspace) -> Result:
     part = together(workspace.data).sized(shape)
     training = Training(proposal=proposal, part=part, watched=None, workspace=workspace)
     done = train(training)
+    if not workspace.ranks.first:
+        return Result(metrics=done.metrics, notes=done.notes)
     _keep(done.model, proposal, workspace.folder)
     test = score(training, done.model, workspace.held_out().sized(shape), name="test")
     return Result(metrics={**done.metrics, **test}, notes=done.notes)

@@ -24,9 +24,10 @@ from ..data.device import DevicePart
 from ..proposal import Proposal, Rung
 from . import checkpoint
 from .failures import TrialFailure
-from .learner import Learner, fresh, restored, seeded, state_of
+from .learner import Learner, fresh, restored, seeded, state_of, stream_seed
 from .optimiser import learning_rate
 from .precision import Precision, precision
+from .ranks import CutOff
 from .scoring import Scoring, evaluate, finite, scoring, training_loss
 from .workspace import Workspace
 
@@ -50,9 +51,10 @@ class Training:
     def identity(self) -> str:
         """What makes a checkpoint this training's: the same evaluation, on as much data, on such a device."""
         of, device = self.proposal.identity, torch.device(self.workspace.device).type
+        ranks = self.workspace.ranks.count
         return (
             f"{of.key} by recipe {of.recipe} for {self.schedule} epochs with seed {of.seed} "
-            f"on {len(self.part)} examples on {device}"
+            f"on {len(self.part)} examples on {device}{f' by {ranks} ranks' if ranks > 1 else ''}"
         )
 
     @property
@@ -90,12 +92,18 @@ def train(training: Training) -> Trained:
     """Train from the start, or from the last good checkpoint; checkpoints are gone when it is done.
 
     A promotion goes on from the checkpoint that a rung leaves at its end, and removes it when it is done.
-    Raises `Diverged`, `TimedOut`, and whatever the network raises.
+    Raises `Diverged`, `TimedOut`, `CutOff`, and whatever the network raises.
     """
+    ranks = training.workspace.ranks
+    ranks.check_batch(min(fixed(training.proposal.candidate.recipe.batch), len(training.part)))
     try:
-        with seeded(training.proposal.seed, training.rule.device):
-            learner, notes = _begun(training)
+        with seeded(training.proposal.seed, training.rule.device), ranks.together():
+            with ranks.in_turn():  # the first one removes what cannot be used
+                learner, notes = _begun(training)
+            ranks.check_agreed(learner.progress.epoch, training.rule.device)
             metrics, more = _epochs(training, learner)
+    except CutOff:
+        raise
     except TrialFailure:  # such a trial is not tried again
         _clear(training, own=True)
         raise
@@ -147,7 +155,7 @@ def _folders(training: Training) -> Iterator[Path]:
 
 def _clear(training: Training, *, own: bool) -> None:
     """Remove what nobody goes on from any more: what it went on from itself, and its own."""
-    for folder in _folders(training):
+    for folder in _folders(training) if training.workspace.ranks.first else ():
         if own or folder != training.workspace.folder:
             checkpoint.clear(folder, identity=training.identity)
 
@@ -157,11 +165,13 @@ def _epochs(training: Training, learner: Learner) -> tuple[Mapping[str, float], 
     workspace, progress = training.workspace, learner.progress
     notes: tuple[str, ...] = ()
     saved = workspace.clock()
+    model = workspace.ranks.over(learner.model)
     while progress.epoch < training.proposal.epochs:
-        progress.metrics = _epoch(training, learner)
+        progress.metrics = _epoch(training, learner, model)
         workspace.report(progress.epoch, progress.metrics)
         due = workspace.clock() >= saved + workspace.checkpoint_seconds
-        if training.goes_on if progress.epoch == training.proposal.epochs else due:
+        needed = training.goes_on if progress.epoch == training.proposal.epochs else due
+        if needed and workspace.ranks.first:
             notes += _saved(training, learner)
             saved = workspace.clock()
     return progress.metrics, notes
@@ -186,11 +196,13 @@ def _saved(training: Training, learner: Learner) -> tuple[str, ...]:
     return ()
 
 
-def _epoch(training: Training, learner: Learner) -> Mapping[str, float]:
-    """Train one epoch and score the watched part."""
-    clock, progress = training.workspace.clock, learner.progress
+def _epoch(training: Training, learner: Learner, model: nn.Module) -> Mapping[str, float]:
+    """Train one epoch and score the watched part; `model` is the learner's, over all ranks."""
+    clock, progress, ranks = training.workspace.clock, learner.progress, training.workspace.ranks
     began = clock()
-    metrics: Mapping[str, float] = {"train_loss": _pass(training, learner)}
+    if ranks.count > 1:  # dropout draws apart on each, and a checkpoint need not gather where
+        torch.manual_seed(stream_seed(training.proposal.seed, f"global {ranks.number} {progress.epoch}"))
+    metrics: Mapping[str, float] = {"train_loss": _pass(training, learner, model)}
     progress.epoch += 1
     progress.seconds += clock() - began
     if training.watched is None:
@@ -203,23 +215,25 @@ def _epoch(training: Training, learner: Learner) -> Mapping[str, float]:
     return {**metrics, **scores}
 
 
-def _pass(training: Training, learner: Learner) -> float:
+def _pass(training: Training, learner: Learner, over: nn.Module) -> float:
     """Take one step for every batch of the part; return the mean loss. Raises `Diverged` and `TimedOut`."""
     recipe, rule, by = training.proposal.candidate.recipe, training.rule, training.by
-    batch, model = fixed(recipe.batch), learner.model.train()
+    batch, model, ranks = fixed(recipe.batch), over.train(), training.workspace.ranks
     augment: tuple[Augmentation, ...] = tuple(fixed(a) for a in recipe.augment)
-    steps = training.part.steps(batch)
+    steps = training.part.steps(batch, least=ranks.least)
     done, total = learner.progress.epoch * steps, training.schedule * steps
     lost, seen = torch.zeros((), dtype=torch.float64, device=rule.device), 0
-    for step, (x, y) in enumerate(training.part.batches(learner.batches, batch, augment=augment)):
+    batches = training.part.batches(learner.batches, batch, augment=augment, least=ranks.least)
+    for step, (whole, targets) in enumerate(batches):
         training.workspace.check_time()
+        x, y, share = ranks.part(whole, targets)
         with rule.computing():
             output = model(rule.arrange(x))
         loss = training_loss(output.float(), y, by=by)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(share * loss if ranks.count > 1 else loss)
         learner.optimiser.step(learning_rate(recipe, (done + step + 0.5) / total))
         lost += loss.detach() * len(x)
-        seen += len(x)
+        seen += len(whole)
         if step % LOOK_STEPS == LOOK_STEPS - 1:
-            finite({"train_loss": lost.item()})
-    return finite({"train_loss": lost.item() / seen})["train_loss"]
+            finite({"train_loss": ranks.total(lost.clone()).item()})
+    return finite({"train_loss": ranks.total(lost).item() / seen})["train_loss"]

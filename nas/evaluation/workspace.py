@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..data.device import DevicePart, OnDevice
 from .failures import TimedOut
+from .ranks import Ranks
 
 Report = Callable[[int, Mapping[str, float]], None]  # an epoch's number, from 1, and its metrics
 
@@ -26,6 +27,7 @@ class Workspace:
     data: OnDevice
     held_out: Callable[[], DevicePart]
     parent: Path | None = None  # the folder of the proposal that this one continues or follows from
+    ranks: Ranks = Ranks()  # of those that train together, which one this is
     report: Report = lambda _epoch, _metrics: None
     deadline: float | None = None  # on `clock`; a job looks at it at every step
     checkpoint_seconds: float = 5.0  # between two checkpoints, which are written at the end of epochs

@@ -161,11 +161,7 @@ class LocalWorkers:
             return None
         if "epoch" in heard:
             return Report(worker.proposal.number, cast(int, heard["epoch"]), _metrics(heard))
-        outcome = Outcome(
-            status=Status(cast(str, heard["status"])), metrics=_metrics(heard), note=str(heard["note"]),
-            seconds=cast(float, heard["seconds"]), weights=weights_from(heard.get("weights", {})),
-        )  # fmt: skip
-        return self._ended(worker, outcome)
+        return self._ended(worker, outcome_of(heard))
 
     def _died(self, worker: WorkerProcess) -> list[Report | Ended]:
         how, for_memory = self._kill(worker)
@@ -234,6 +230,14 @@ def said(proposal: Proposal) -> dict[str, Json]:
         "epochs": proposal.epochs, "seed": proposal.seed, "parent": proposal.parent,
         "parent_key": proposal.parent_key, "settings": to_data(proposal.settings), "trained": proposal.trained,
     }  # fmt: skip
+
+
+def outcome_of(heard: Mapping[str, Json]) -> Outcome:
+    """Return the outcome that a worker's message holds."""
+    return Outcome(
+        status=Status(cast(str, heard["status"])), metrics=_metrics(heard), note=str(heard["note"]),
+        seconds=cast(float, heard["seconds"]), weights=weights_from(heard.get("weights", {})),
+    )  # fmt: skip
 
 
 def _metrics(heard: Mapping[str, Json]) -> dict[str, float]:

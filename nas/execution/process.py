@@ -1,6 +1,7 @@
 """One worker process as its driver sees it: begun, spoken to in JSON lines, listened to, killed.
 
-A worker leads a process group of its own, so that what a trial starts is killed with it.
+A worker leads a process group of its own, so that what a trial starts is killed with it. One without a log is of the
+group of the worker that began it, and writes into its log.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CHUNK = 1 << 16
 class WorkerProcess:
     """A worker, what it works on, and its log, in which no other one at work writes."""
 
-    def __init__(self, program: Sequence[str], *, slot: int, log: Path, threads: int) -> None:
+    def __init__(self, program: Sequence[str], *, slot: int, log: Path | None, threads: int) -> None:
         self.slot = slot
         self.proposal: Proposal | None = None  # at work
         self.attempt = 0
@@ -44,13 +45,15 @@ class WorkerProcess:
         self.latest: float | None = None  # when it is killed, where its trial has a limit
         self._oom_kills = 0
         self._unread = bytearray()
+        self._log: IO[bytes] | None = None
         try:
-            self._log: IO[bytes] = log.open("ab")
+            if log is not None:
+                self._log = log.open("ab")
         except OSError as error:
             raise StorageError(f"{log}: a worker's log cannot be opened ({error}); free or mend it") from None
         self._process = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log,
-            env=_environment(threads), start_new_session=True,
+            env=_environment(threads), start_new_session=log is not None,
         )  # fmt: skip
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -65,6 +68,7 @@ class WorkerProcess:
     @property
     def log(self) -> Path:
         """Where what it prints is kept."""
+        assert self._log is not None, "it writes into another's"
         return Path(self._log.name)
 
     @property
@@ -99,11 +103,12 @@ class WorkerProcess:
     def kill(self) -> tuple[str, bool]:
         """Kill it and what it started; return how it ended, and whether the kernel had killed it for its memory."""
         with suppress(ProcessLookupError):  # it is gone, and nothing it started is left
-            os.killpg(self.pid, signal.SIGKILL)
+            (os.kill if self._log is None else os.killpg)(self.pid, signal.SIGKILL)
         code = self._process.wait()
         for stream in (self._to, self.says, self._log):
             with suppress(BrokenPipeError, OSError):  # what was still to be sent to a dead worker
-                stream.close()
+                if stream is not None:
+                    stream.close()
         # Who else may send SIGKILL does not count as the kernel does; a user's own kill leaves the count alone.
         return _ending(code), code == -signal.SIGKILL and oom_kills() > self._oom_kills
 
