@@ -30,7 +30,7 @@ def needs_of(config: StudyConfig, results: Path) -> Needs:
 
     module, own, _ = config.data.source.partition(":")
     return Needs(
-        share=Share(cpus=config.execution.threads, gpus=config.execution.gpus),
+        share=Share(cpus=config.execution.cpus, gpus=config.execution.gpus),
         results=results.resolve(),
         modules=(*config.imports, *((module,) if own else ())),
         data=config.data.path,

@@ -122,6 +122,11 @@ class Execution(Checked):
         return max(1, int(self.gpus))
 
     @property
+    def cpus(self) -> int:
+        """How many processors a trial asks of a cluster's node."""
+        return self.threads * self.ranks
+
+    @property
     def here(self) -> int:
         """How many workers run on this machine; 0 stands for this process."""
         return 1 if self.workers is None else self.workers

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 
@@ -24,6 +24,7 @@ from .storage import read_bounded
 
 if TYPE_CHECKING:
     from scaling.timing import Latency as Timed
+    from scaling.timing import Settings
 
 FAMILIAR = 0.5  # of a predicted latency: less than that is of blocks that the table was fitted on
 TRIES = 3  # of a measurement that is unstable
@@ -48,15 +49,45 @@ class Latency(Circumstances):
         return Circumstances(**{f.name: getattr(self, f.name) for f in fields(Circumstances)})
 
 
+class Device(Protocol):
+    """A device that networks are timed on."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+
+    def timed(self, network: Network, *, settings: Settings, stopping: Callable[[], bool]) -> Timed | None:
+        """Time a network; None where a stop was asked before that came to an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A device of this machine; what measures is loaded when it first does."""
+
+    key: str
+
+    def timed(self, network: Network, *, settings: Settings, stopping: Callable[[], bool]) -> Timed:
+        """Time a network, to the end: it is a matter of seconds."""
+        from scaling.latency import measure  # loads torch
+
+        return measure(network, settings=settings)
+
+
 class Latencies:
-    """Knows the latency of networks on a device of this machine; what measures is loaded when it first does."""
+    """Knows the latency of networks on a device: one of this machine, by its key, or one elsewhere."""
 
     metrics = (LATENCY,)
 
-    def __init__(self, asked: Latency, *, device: str, table: LatencyTable | None = None) -> None:
-        self.asked, self.device, self.table = asked, device, table
+    def __init__(self, asked: Latency, *, device: str | Device, table: LatencyTable | None = None) -> None:
+        self.asked, self.table = asked, table
+        self._device: Device = Here(device) if isinstance(device, str) else device
         good = table is not None and table.errors.table.mape <= asked.tolerance
         self.predictor = Predictor(table) if table is not None and good else None
+
+    @property
+    def device(self) -> str:
+        """The key of the device."""
+        return self._device.key
 
     @property
     def quick(self) -> bool:
@@ -83,7 +114,11 @@ class Latencies:
         while len(tried) < TRIES and not any(one.stable for one in tried):
             if tried and stopping():
                 return None
-            tried.append(self._timed(network, self.asked.seconds * (WINNER if winner else 1.0)))
+            settings = self.asked.circumstances.settings(self.asked.seconds * (WINNER if winner else 1.0))
+            timed = self._device.timed(network, settings=settings, stopping=stopping)
+            if timed is None:
+                return None
+            tried.append(timed)
         found = min(tried, key=lambda one: (not one.stable, one.interval_ms[1] / one.interval_ms[0]))
         low, high = found.interval_ms
         return Measurement(
@@ -116,27 +151,27 @@ class Latencies:
             "says little here; measure it, with --latency"
         )
 
-    def _timed(self, network: Network, seconds: float) -> Timed:
-        from scaling.latency import measure  # loads torch
 
-        return measure(network, settings=self.asked.circumstances.settings(seconds))
-
-
-def latencies_of(asked: Latency, space: Network | None) -> Latencies:
+def latencies_of(asked: Latency, space: Network | None, *, on: Device | None = None) -> Latencies:
     """Return who knows latencies for a study on a space; `BadInput` for a device or table that cannot be used.
 
-    Without a space, a table of any will do: blocks that it never timed go by its coefficients.
+    Without a space, a table of any will do: blocks that it never timed go by its coefficients. `on` None: on the
+    device of this machine that is asked for.
     """
-    from scaling.device import device_named, fingerprint  # loads torch
-
     asked.circumstances.settings(asked.seconds)
-    device = fingerprint(device_named(asked.device)).key
+    device = on or _here(asked.device)
     if asked.table is None:
         return Latencies(asked, device=device)
     path = Path(asked.table)
     table = load_table(path)
-    refuse_another(table, path, space=space, circumstances=asked.circumstances, device=device)
+    refuse_another(table, path, space=space, circumstances=asked.circumstances, device=device.key)
     return Latencies(asked, device=device, table=table)
+
+
+def _here(name: str) -> Here:
+    from scaling.device import device_named, fingerprint  # loads torch
+
+    return Here(fingerprint(device_named(name)).key)
 
 
 def described_latencies(known: Latencies | None) -> dict[str, Json]:

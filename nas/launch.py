@@ -28,7 +28,7 @@ from .execution.machine import check_workers
 from .family_folder import FAMILY
 from .history import history_of
 from .journal import JOURNAL, Event, Journal, header_of, read
-from .latency import Latencies, Latency, described_latencies, latencies_of, refuse_changed
+from .latency import Device, Latencies, Latency, described_latencies, latencies_of, refuse_changed
 from .plan import Plan
 from .recipe import LEAST_EACH, Candidate
 from .storage import check_name, inside
@@ -101,7 +101,8 @@ def reopen(folder: Path, overrides: Sequence[str] = ()) -> tuple[Study, StudyCon
         config, space, amended = settings(journal.events, overrides)
         _check_here(config)
         check_cluster(config, folder.resolve().parent)
-        plan = plan_of(config, space, providers=providers_of(config, space))
+        providers = providers_of(config, space, begun=journal.header)
+        plan = plan_of(config, space, providers=providers)
         refuse_changed(latencies_in(plan), journal.header)
         return Study(plan, journal, amended=amended), config
 
@@ -170,7 +171,7 @@ def executor_for(
     if config.execution.ranks > 1:
         setup["ranks"] = config.execution.ranks
     if config.execution.cluster is not None:
-        return _on_cluster(config, folder, setup)
+        return _on_cluster(config, folder, setup, latencies="latency" in header)
     if config.execution.here == 0:
         from .execution.in_process import InProcess
         from .worker import bench_of  # which loads torch in this process
@@ -213,8 +214,13 @@ def plan_of(
     )
 
 
-def providers_of(config: StudyConfig, space: Architectures) -> tuple[Provider, ...]:
-    """Return who knows what limits may be on: a study's table, if it has one, then the formulas, then the device."""
+def providers_of(
+    config: StudyConfig, space: Architectures, *, begun: Mapping[str, Json] | None = None
+) -> tuple[Provider, ...]:
+    """Return who knows what limits may be on: a study's table, if it has one, then the formulas, then the device.
+
+    `begun` is the header of a run that is gone on with: on a cluster it measures where it began to.
+    """
     known: tuple[Provider, ...] = (ANALYTIC,)
     if config.table and isinstance(space, Network):
         from .lookup import columns_for
@@ -225,7 +231,8 @@ def providers_of(config: StudyConfig, space: Architectures) -> tuple[Provider, .
     if config.latency is None and (LATENCY not in metrics or who_knows(LATENCY, known) is not None):
         return known
     one = space if isinstance(space, Network) else None
-    return (*known, latencies_of(config.latency or Latency(), one))
+    asked = config.latency or Latency()
+    return (*known, latencies_of(asked, one, on=_device_on(config.execution.cluster, asked, begun)))
 
 
 def latencies_in(plan: Plan) -> Latencies | None:
@@ -286,7 +293,18 @@ def _closed_if_raising(journal: Journal) -> Iterator[Journal]:
         raise
 
 
-def _on_cluster(config: StudyConfig, folder: Path, setup: Mapping[str, Json]) -> Executor:
+def _device_on(cluster: str | None, asked: Latency, begun: Mapping[str, Json] | None) -> Device | None:
+    """Return the device of a cluster that latencies are measured on, None without a cluster."""
+    if cluster is None:
+        return None
+    from .execution.ray_latency import ClusterDevice  # loads Ray
+
+    before = cast("Mapping[str, str]", (begun or {}).get("latency", {})).get("device")
+    return ClusterDevice(cluster=cluster, kind=asked.device, begun=before)
+
+
+def _on_cluster(config: StudyConfig, folder: Path, setup: Mapping[str, Json], *, latencies: bool) -> Executor:
+    from .execution.ray_latency import apart
     from .execution.ray_trial import Share
     from .execution.ray_tune import RayTune, Wanted  # which load Ray
 
@@ -294,9 +312,10 @@ def _on_cluster(config: StudyConfig, folder: Path, setup: Mapping[str, Json]) ->
     assert asked.cluster is not None
     wanted = Wanted(
         cluster=asked.cluster,
-        share=Share(cpus=asked.threads * asked.ranks, gpus=asked.gpus),
+        share=Share(cpus=asked.cpus, gpus=asked.gpus),
         workers=asked.workers,
         trial_seconds=asked.trial_seconds,
+        reuse=not latencies or apart(asked.cluster, (config.latency or Latency()).device),
     )
     return RayTune(setup=setup, folder=folder, wanted=wanted)
 

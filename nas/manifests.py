@@ -107,7 +107,7 @@ def onprem(order: Order, execution: Execution, hosts: Sequence[str], *, user: st
         f"2. {', '.join(map(str, order.folders))}: the same storage on every machine, under that path",
         "3. The cluster, from the study's folder:   ray up THIS",
         f"4. The search, on the head: {run}",
-        f"Each trial asks for {execution.threads} CPU and {execution.gpus:g} GPU; side by side: {at_once}.",
+        f"Each trial asks for {execution.cpus} CPU and {execution.gpus:g} GPU; side by side: {at_once}.",
         "The dashboard listens on the head's loopback address alone: ssh -L 8265:localhost:8265 brings it here.",
     )
     return _comments(says) + _dumped(made)
@@ -125,7 +125,7 @@ def pods(execution: Execution) -> tuple[int, int, int]:
         )
     each = int(1 / execution.gpus + 1e-9) if 0 < execution.gpus < 1 else 1
     each = min(each, execution.workers)
-    return math.ceil(execution.workers / each), each * execution.threads, math.ceil(execution.gpus)
+    return math.ceil(execution.workers / each), each * execution.cpus, math.ceil(execution.gpus)
 
 
 def _cluster(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ray import tune
+from ray.util.placement_group import get_current_placement_group, remove_placement_group
 
 from search_spaces.errors import ArchscaleError, StorageError
 from search_spaces.serialise import Json
@@ -103,20 +104,28 @@ class RayTrial(tune.Trainable):
         return {"said": said, "done": any(isinstance(one, Ended) for one in said)}
 
     def cleanup(self) -> None:
-        """Kill the worker process and what it started."""
-        if self._workers is not None:
-            self._workers.close()
-            self._workers = None
+        """Kill the worker process and what it started, and give back what the trial asked for.
+
+        Tune would do the latter too, but only looks when it has another trial, and a measurement may wait for it.
+        """
+        self._kill()
+        if (held := get_current_placement_group()) is not None:
+            remove_placement_group(held)
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory | None:
         """Return what a trial asks for, which differs where one is to run alone."""
         return tune.PlacementGroupFactory([cast(Asked, config["asked"]).share.resources])
 
+    def _kill(self) -> None:
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+
     def _begin(self, config: Mapping[str, Any]) -> None:
         asked, place = cast(Asked, config["asked"]), cast(Place, config["place"])
         if self._workers is not None and not self._workers.free:  # a trial that was given up is still at work
-            self.cleanup()
+            self._kill()
         if self._workers is None:
             self._workers = _workers_of(place, asked.share)
         self._workers.submit(asked.proposal, 0)

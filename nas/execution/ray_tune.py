@@ -51,6 +51,7 @@ class Wanted:
     share: Share = Share()
     workers: int | None = None  # trials side by side; None: as many as fit
     trial_seconds: float | None = None
+    reuse: bool = True  # of actors, which keep what they asked for from trial to trial
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ class RayTune:
         self._happened: deque[Happening | Stopped | BaseException] = deque()
         self._flights: dict[int, Flight] = {}
         self._idle = self._stopping = False
+        self._settles = True
         self._head = head_address()
         self._looked_at = self._answered_at = time.monotonic()
         self._fit, self._gpus_alone = self._fitting()
@@ -117,7 +119,7 @@ class RayTune:
         Raises ClusterError where the cluster is gone, BadInput or StorageError where no trial can be run there.
         """
         with self._change:
-            self._idle = True
+            self._idle = self._settles = True
             self._change.notify_all()
             self._change.wait_for(lambda: self._happened, timeout=seconds)
             self._idle = False
@@ -156,7 +158,7 @@ class RayTune:
                 RayTrial,
                 param_space={"place": self._place},
                 tune_config=tune.TuneConfig(
-                    search_alg=_Handed(self), num_samples=-1, reuse_actors=True,
+                    search_alg=_Handed(self), num_samples=-1, reuse_actors=self._wanted.reuse,
                     trial_dirname_creator=lambda trial: trial.config["asked"].proposal.key,
                 ),
                 run_config=tune.RunConfig(
@@ -169,11 +171,14 @@ class RayTune:
             self._say(error)
 
     def next_asked(self) -> Asked | None:
-        """Return the next trial for Tune, once the driver has heard of all that happened; None for none now."""
+        """Return the next trial for Tune, once the driver has heard of all that happened; None for none now.
+
+        A driver that measures a latency hears nothing meanwhile, and Tune, once it has waited, goes on with the rest.
+        """
         with self._change:
-            self._change.wait_for(
-                lambda: self._todo or self._stopping or (self._idle and not self._happened),
-                timeout=SETTLE_SECONDS,
+            self._settles = self._change.wait_for(
+                lambda: bool(self._todo) or self._stopping or (self._idle and not self._happened),
+                timeout=SETTLE_SECONDS if self._settles else 0.0,
             )
             return self._todo.popleft() if self._todo and not self._stopping else None
 

@@ -87,7 +87,7 @@ def test_no_text_of_a_user_gets_out_of_its_place(text: str, overrides: list[str]
         ({"workers": 4, "threads": 2}, (4, 2, 0)),
         ({"workers": 8, "gpus": 0.25, "threads": 3}, (2, 12, 1)),
         ({"workers": 3, "gpus": 0.25}, (1, 3, 1)),
-        ({"workers": 2, "gpus": 4, "threads": 8}, (2, 8, 4)),
+        ({"workers": 2, "gpus": 4, "threads": 8}, (2, 32, 4)),  # so many threads for each device
         ({"workers": 5, "gpus": 0.4}, (3, 2, 1)),
     ],
 )
