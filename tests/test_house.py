@@ -20,7 +20,13 @@ PACKAGES = ("search_spaces", "scaling", "nas")  # each may import itself and tho
 SIBLINGS = ("strategies", "evaluation", "execution", "data", "analysis")
 USES = {("evaluation", "data")}  # a job trains on the parts of a data set and applies augmentations
 HOMES = {  # the only files that import them
-    "ray": {f"nas/execution/ray_{name}.py" for name in ("cluster", "latency", "preflight", "trial", "tune")},
+    "ray": {
+        "nas/ray_searcher.py",
+        *(
+            f"nas/execution/ray_{name}.py"
+            for name in ("cluster", "engine", "latency", "preflight", "trial", "tune")
+        ),
+    },
     "optuna": {"nas/strategies/bayesian.py"},
     "fvcore": {"scaling/trace.py"},
 }

@@ -22,7 +22,7 @@ from search_spaces.serialise import Json
 
 from ..proposal import Proposal
 from .base import Ended, Report
-from .local import LocalWorkers
+from .local import PROGRAM, LocalWorkers
 
 CPU, GPU = "CPU", "GPU"
 LOGS = "workers"  # of the run's folder: a log for each of the many worker processes
@@ -48,10 +48,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A trial as its actor is given it: Tune's config of it holds this and nothing else of ours."""
+    """A trial as it was handed over once: Tune's config of it holds this and the place, nothing else."""
 
     proposal: Proposal
     share: Share
+    serial: int  # tells it from the same trial handed over before or after
+    starts_again: int  # how often Tune may begin it again, where an actor or a node dies
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Asked:  # Tune copies what never changes
+        return self
 
     def __str__(self) -> str:  # what Tune would put into file names and logs
         return f"{self.proposal.kind.value} {self.proposal.number}"
@@ -66,6 +71,10 @@ class Place:
     threads: int
     trial_seconds: float | None
     home: str
+    program: tuple[str, ...] | None = None  # what a worker process runs; None: ours, by the node's own Python
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Place:
+        return self
 
     def __str__(self) -> str:
         return self.folder.name
@@ -85,6 +94,7 @@ class RayTrial(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Take on the first trial."""
         self._workers: LocalWorkers | None = None
+        self._stopped: Stopped | None = None
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -94,13 +104,15 @@ class RayTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Return what the trial said since the last step, under `said`; done when it has ended."""
+        if self._stopped is not None:
+            return {"said": [self._stopped], "done": True}
         assert self._workers is not None
         try:
             said: list[Report | Ended] = []
             while not said:
                 said = self._workers.wait(WAIT_SECONDS)
         except ArchscaleError as error:
-            return {"said": [Stopped(str(error), isinstance(error, StorageError))], "done": True}
+            return {"said": [_stopped(error)], "done": True}
         return {"said": said, "done": any(isinstance(one, Ended) for one in said)}
 
     def cleanup(self) -> None:
@@ -126,9 +138,19 @@ class RayTrial(tune.Trainable):
         asked, place = cast(Asked, config["asked"]), cast(Place, config["place"])
         if self._workers is not None and not self._workers.free:  # a trial that was given up is still at work
             self._kill()
-        if self._workers is None:
-            self._workers = _workers_of(place, asked.share)
-        self._workers.submit(asked.proposal, 0)
+        try:
+            self._workers = self._workers or _workers_of(place, asked.share)
+            self._workers.submit(asked.proposal, 0)
+        except (ArchscaleError, OSError) as error:  # said at the next step: no trial's fault, and no actor's
+            self._stopped = _stopped(error)
+
+
+def _stopped(error: Exception) -> Stopped:
+    if isinstance(error, ArchscaleError):
+        return Stopped(str(error), isinstance(error, StorageError))
+    return Stopped(
+        f"{error} on {os.uname().nodename}; is the run's folder shared with every node?", storage=True
+    )
 
 
 def _workers_of(place: Place, share: Share) -> LocalWorkers:
@@ -143,5 +165,6 @@ def _workers_of(place: Place, share: Share) -> LocalWorkers:
         workers=1,
         threads=place.threads,
         trial_seconds=place.trial_seconds,
+        program=place.program or PROGRAM,
         log=f"{LOGS}/{os.uname().nodename[:24].lower()}-{os.getpid()}",
     )

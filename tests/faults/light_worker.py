@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,6 +74,17 @@ def done(proposal: Proposal, folder: Path) -> Outcome:
     return Outcome(status=Status.DONE, metrics={**metrics, **threads}, seconds=0.01)
 
 
+def scored(proposal: Proposal, folder: Path) -> Outcome:
+    """Return what `bench.done` of the contracts does: a score that depends on what is trained alone."""
+    drawn = random.Random(f"{proposal.key}{proposal.candidate.recipe.lr}{proposal.seed}").uniform(0.1, 0.99)
+    return Outcome(status=Status.DONE, metrics={"validation_accuracy": drawn}, seconds=0.01)
+
+
+def slowly_scored(proposal: Proposal, folder: Path) -> Outcome:
+    time.sleep(0.1 + 0.1 * (proposal.number % 3))
+    return scored(proposal, folder)
+
+
 def slow(proposal: Proposal, folder: Path) -> Outcome:
     time.sleep(0.3)
     return done(proposal, folder)
@@ -82,6 +95,12 @@ def hang(proposal: Proposal, folder: Path) -> Outcome:
         signal.signal(number, signal.SIG_IGN)
     time.sleep(FOR_EVER)
     return done(proposal, folder)
+
+
+def hang_once(proposal: Proposal, folder: Path) -> Outcome:
+    first = not (folder / f"hung-{proposal.number}").exists()
+    (folder / f"hung-{proposal.number}").touch()
+    return (hang if first else done)(proposal, folder)
 
 
 def spin_in_c(proposal: Proposal, folder: Path) -> Outcome:
@@ -170,12 +189,49 @@ def eat_all_memory(proposal: Proposal, folder: Path) -> Outcome:
         kept.append(bytearray(kept[0]))
 
 
+def caught(fail: Callable[[], object]) -> Outcome:
+    """Return what a real job makes of what its code raises."""
+    from nas.evaluation.failures import failed  # loads torch
+
+    try:
+        fail()
+    except BaseException as error:  # noqa: BLE001 - as a job does
+        return failed(error, seconds=0.0)
+    raise AssertionError("nothing was raised")
+
+
+def exit_with_success(proposal: Proposal, folder: Path) -> Outcome:
+    return caught(lambda: sys.exit(0))
+
+
+def raise_what_will_not_pickle(proposal: Proposal, folder: Path) -> Outcome:
+    def fail() -> None:
+        error = ValueError("kept")
+        error.kept = threading.Lock()  # type: ignore[attr-defined]
+        raise error
+
+    return caught(fail)
+
+
+def raise_fifty_megabytes(proposal: Proposal, folder: Path) -> Outcome:
+    def fail() -> None:
+        raise ValueError("x" * (50 << 20))
+
+    return caught(fail)
+
+
+def note_the_gpus(proposal: Proposal, folder: Path) -> Outcome:
+    (folder / f"gpus-{proposal.number}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    return slow(proposal, folder)
+
+
 PLAYS: dict[str, Callable[[Proposal, Path], Outcome]] = {
     play.__name__: play
     for play in (
         done, slow, hang, spin_in_c, hang_with_a_child, leave, leave_a_child_behind, be_killed,
         die_of_a_nameless_signal, print_garbage, close_the_outputs, close_everything, garble, read_the_input,
-        out_of_memory, out_of_memory_once, eat_all_memory,
+        out_of_memory, out_of_memory_once, eat_all_memory, exit_with_success, raise_what_will_not_pickle,
+        raise_fifty_megabytes, note_the_gpus, hang_once, scored, slowly_scored,
     )
 }  # fmt: skip
 
