@@ -1,6 +1,6 @@
 """What a trial costs beside its own time on a Ray cluster: ours and plain Ray Tune with OptunaSearch, in one run.
 
-python benchmarks/ray_overhead.py [--trials 200] [--long 8] [--seconds 30] [--out FILE]
+python benchmarks/ray_overhead.py [--trials 200] [--tunes 60] [--defaults 20] [--long 8] [--seconds 30] [--out FILE]
 
 Trials do nothing, or sleep, two side by side on `local:2`. Ours goes through study, strategy, journal with fsync,
 Ray Tune, a reused actor and its worker process; Tune's through OptunaSearch (TPE) and a class Trainable with
@@ -70,8 +70,8 @@ def main() -> None:
         ),
     }
     result = {
-        "command": f"python benchmarks/ray_overhead.py --trials {given.trials} --long {given.long} "
-        f"--seconds {given.seconds:g}",
+        "command": f"python benchmarks/ray_overhead.py --trials {given.trials} --tunes {given.tunes} "
+        f"--defaults {given.defaults} --long {given.long} --seconds {given.seconds:g}",
         "machine": machine() | {"ray": ray.__version__}, "load_before": load, "load_after": os.getloadavg(),
         "workers": WORKERS, "no_op": short, "long": long,
         "ours_of_tune": short["ours"]["overhead_ms"] / short["tune_optuna_reused"]["overhead_ms"],
