@@ -37,6 +37,7 @@ LOOK_SECONDS = 2.0  # between two looks at the cluster
 HEAD_SECONDS = 20.0  # without an answer of the head; Ray itself ends this process after 60
 IDLE_SECONDS = 60.0  # without a trial at work, where nodes could take one, before that is said
 CLOSE_SECONDS = 2.0
+SLOW = "no trial is at work yet; waiting for a worker to begin"
 NOWHERE = "no node of the cluster can take a trial now; waiting"
 
 
@@ -298,7 +299,8 @@ class RayTune:
         idle = none_runs and (not self._fit or for_long or self._said_nowhere)
         said, self._said_nowhere = self._said_nowhere, idle
         if idle and not said:
-            return [Notice(f"{NOWHERE}: {many_nodes()}, and a trial asks for {self._wanted.share}")]
+            what = SLOW if self._fit else NOWHERE
+            return [Notice(f"{what}: {many_nodes()}, and a trial asks for {self._wanted.share}")]
         return [Notice("trials run again", over=True)] if said and not idle else []
 
     def _fitting(self, alive: Sequence[Node]) -> tuple[int, float]:

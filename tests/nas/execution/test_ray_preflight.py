@@ -135,7 +135,7 @@ def test_a_study_that_the_cluster_cannot_serve_leaves_no_run_behind(made: Made, 
         on = [f'execution.cluster="{made.address}"', *more]
         return read_config("space: mixed", ["epochs=1", "trials=1", *on], source="test")
 
-    with pytest.raises(ClusterError, match="each trial asks for 1 CPU and 2 GPUs"):
+    with pytest.raises(ClusterError, match="each trial asks for 2 CPUs and 2 GPUs"):
         create(config("execution.gpus=2"), name="one", results=tmp_path)
     assert list(tmp_path.iterdir()) == []
     study, folder = create(config("execution.gpus=1"), name="one", results=tmp_path)
@@ -195,7 +195,7 @@ def test_the_doctor_looks_at_a_cluster_for_a_study(
     out, err = capsys.readouterr()
     bad = [check["name"] for check in json.loads(out)["checks"] if not check["ok"]]
     assert bad == ["requests"]
-    assert "1 CPU and 4 GPUs, and no node has that" in err
+    assert "4 CPUs and 4 GPUs, and no node has that" in err
 
 
 def test_a_refusal_is_told_from_a_mismatch() -> None:
