@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import eager_worker
@@ -33,6 +33,8 @@ from search_spaces.serialise import to_data
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray's own
 
 TRIALS = 24
+FEW = 16  # threads and connections that Ray opens and closes as it likes
+BYTES_A_TRIAL = 64 << 10  # of memory at most, Tune's own record of a trial with ours
 
 
 def driver_of(folder: Path, at: str, play: str, trials: int = TRIALS) -> subprocess.Popen[str]:
@@ -238,3 +240,51 @@ def cmdline(process: int) -> bytes:
         return Path(f"/proc/{process}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.slow
+def test_a_long_study_with_a_kill_each_three_hundred_trials_holds_no_more_than_its_history(
+    tmp_path: Path,
+) -> None:
+    """Fault test 21: what the driver holds is looked at after 100 and after 300 trials of each of its lives."""
+    folder, lives = tmp_path / "run", 5
+    for life in range(lives):
+        driver = driver_of(folder, "local:2", "done", trials=1500)
+        looks = []
+        for more in (100, 300):
+            until(lambda enough=300 * life + more: journalled(folder) >= enough, driver)
+            looks.append(held(driver.pid))
+        driver.kill()
+        driver.communicate()
+        early, late = looks
+        assert late.descriptors - early.descriptors <= FEW
+        assert late.threads - early.threads <= FEW
+        assert late.resident - early.resident < BYTES_A_TRIAL * 200
+    tells = Counter(e.payload["number"] for e in read(folder) if e.type == "tell")
+    assert len(tells) >= 300 * lives
+    assert set(tells.values()) == {1}
+
+
+def journalled(folder: Path) -> int:
+    """Return how many outcomes a journal holds, without checking it."""
+    path = folder / JOURNAL
+    return path.read_bytes().count(b'"tell"') if path.exists() else 0
+
+
+def held(process: int) -> Held:
+    """Return what a process holds now."""
+    proc = Path("/proc") / str(process)
+    pages = int((proc / "statm").read_text().split()[1])
+    return Held(
+        descriptors=len(list((proc / "fd").iterdir())), threads=len(list((proc / "task").iterdir())),
+        resident=pages * os.sysconf("SC_PAGE_SIZE"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a process holds: open files, threads, bytes of memory."""
+
+    descriptors: int
+    threads: int
+    resident: int
