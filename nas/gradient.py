@@ -52,7 +52,8 @@ class Gradient(Settings):
     more skip of each edge that has one weighs, and falls to 0 over the epochs. The cost term adds
     `cost_weight * max(0, expected cost / cost_target - 1)` to the loss of the architecture parameters. A `layout`
     that is probed is the faster one of a few steps: as numbers depend on it in their last bits, it is kept in
-    checkpoints, but another run may find the other one.
+    checkpoints, but another run may find the other one. `capture` is compared with plain
+    steps before it is used.
     """
 
     mixing: Literal["softmax", "gumbel", "dirichlet", "sigmoid"] = "softmax"
@@ -85,6 +86,7 @@ class Gradient(Settings):
     cost_target: Annotated[Positive | Whole | None, ByKind()] = None
     cost_weight: Weight = 1.0
     layout: Literal["channels_last", "contiguous", "probe"] = "channels_last"  # how maps lie in memory
+    capture: bool = False  # a step as a CUDA graph, where there is a GPU
     look: Whole = 1024  # validation examples scored after each epoch, to see how it goes
 
 

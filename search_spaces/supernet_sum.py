@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -33,9 +34,7 @@ class _WeightedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, numbers: Tensor, *values: Tensor) -> Tensor:
         ctx.save_for_backward(numbers, *(values if ctx.needs_input_grad[0] else ()))  # type: ignore[attr-defined]
-        factors = (
-            numbers.detach() if numbers.is_cuda else numbers.tolist()
-        )  # on a GPU a number is not waited for
+        factors = _factors(numbers)
         total = torch.mul(values[0], factors[0])
         for value, factor in zip(values[1:], factors[1:], strict=True):
             if isinstance(factor, float):
@@ -51,10 +50,15 @@ class _WeightedSum(torch.autograd.Function):
         needs = ctx.needs_input_grad  # type: ignore[attr-defined]
         inner = [_inner(grad, value).to(numbers.dtype) for value in values]
         of_numbers = torch.stack(inner) if needs[0] else None
-        factors = numbers if numbers.is_cuda else numbers.tolist()
+        factors = _factors(numbers)
         return of_numbers, *(
             grad * factor if need else None for factor, need in zip(factors, needs[1:], strict=True)
         )
+
+
+def _factors(numbers: Tensor) -> Sequence[float] | Tensor:
+    """Return numbers to multiply by; on a GPU none is waited for."""
+    return numbers.detach() if numbers.is_cuda else cast("list[float]", numbers.tolist())
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def second_order(
     *,
     train: Loss,
     validation: Loss,
-    step: float,
+    step: float | Tensor,
     nudge: float = NUDGE,
 ) -> tuple[Tensor, Tensor]:
     """Return the gradient of L_v(w - step * dL_t/dw, a) by a, and that loss (Liu et al. 2019, eq. 7 and 8).
@@ -70,7 +70,7 @@ def second_order(
     kept = [weight.detach().clone() for weight in weights]
     down = _gradients(train(), weights)
     with torch.no_grad():
-        torch._foreach_sub_(list(weights), list(down), alpha=step)  # w' = w - step * dL_t/dw
+        _descend(weights, down, step)  # w' = w - step * dL_t/dw
     loss = validation()
     direct, *along = _gradients(loss, [alphas, *weights])
     length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(along)))
@@ -84,6 +84,13 @@ def second_order(
     with torch.no_grad():
         torch._foreach_copy_(list(weights), kept)
     return direct - step * (sides[0] - sides[1]) / (2 * along_by), loss.detach()
+
+
+def _descend(weights: Sequence[Tensor], down: Sequence[Tensor], step: float | Tensor) -> None:
+    if isinstance(step, Tensor):  # as `alpha` it would be waited for
+        torch._foreach_sub_(list(weights), torch._foreach_mul(list(down), step))
+    else:
+        torch._foreach_sub_(list(weights), list(down), alpha=step)
 
 
 def _gradients(loss: Tensor, by: Sequence[Tensor]) -> list[Tensor]:

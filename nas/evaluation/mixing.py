@@ -28,6 +28,7 @@ class Rows:
     sizes: Mapping[str, int]  # by path, in the order of the rows
     slots: int  # the first rows, so many, are slots; the others vectors over edges
     valid: Tensor  # (vectors, entries) bool
+    own: Tensor  # the numbers of those of slots, in the flat table
 
     def start(self, generator: Generator) -> Tensor:
         """Return parameters before the first step."""
@@ -56,7 +57,9 @@ def rows_of(mixture: Mixture, device: torch.device) -> Rows:
     sizes = mixture.vectors
     widest = max(sizes.values())
     valid = torch.arange(widest)[None, :] < torch.tensor(list(sizes.values()))[:, None]
-    return Rows(sizes, len(mixture.slots), valid.to(device))
+    slots = len(mixture.slots)
+    own = valid[:slots].flatten().nonzero().flatten()
+    return Rows(sizes, slots, valid.to(device), own.to(device))
 
 
 def shares(settings: Gradient, rows: Rows, alphas: Tensor) -> Tensor:
@@ -86,7 +89,7 @@ def mixed(settings: Gradient, rows: Rows, alphas: Tensor, generator: Generator, 
 
 def regularised(settings: Gradient, rows: Rows, alphas: Tensor) -> Tensor:
     """Return what a way of mixing adds to the loss of its parameters."""
-    own = alphas[: rows.slots][rows.valid[: rows.slots]]
+    own = alphas.flatten().index_select(0, rows.own)
     if settings.mixing == "sigmoid":
         return -settings.zero_one * (own.sigmoid() - 0.5).square().mean()
     if settings.mixing == "dirichlet":

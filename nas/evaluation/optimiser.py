@@ -49,8 +49,11 @@ class Optimiser:
             if weight.requires_grad
         )
 
-    def step(self, lr: float) -> None:
-        """Take one step and drop the gradients; weights without one stay as they are."""
+    def step(self, lr: float | Tensor) -> None:
+        """Take one step and drop the gradients; weights without one stay as they are.
+
+        A rate that is a tensor () float32, on the weights' device, is not waited for.
+        """
         reached = [slot for slot in self.slots if slot.weight.grad is not None]
         if self.clip:
             clip_grad_norm_([slot.weight for slot in reached], self.clip)
@@ -76,7 +79,7 @@ class Optimiser:
         return (torch.zeros_like(weight),) if self.momentum else ()
 
     @torch.no_grad()
-    def _update(self, slots: list[Slot], decay: float, lr: float) -> None:
+    def _update(self, slots: list[Slot], decay: float, lr: float | Tensor) -> None:
         weights = [slot.weight for slot in slots]
         gradients = [slot.weight.grad for slot in slots if slot.weight.grad is not None]
         memory = list(zip(*(slot.memory for slot in slots), strict=True))
@@ -91,7 +94,8 @@ class Optimiser:
             momenta: list[Tensor | None] = [*memory[0]] if memory else [None] * len(slots)
             sgd(
                 weights, gradients, momenta,
-                fused=True, weight_decay=decay, momentum=self.momentum, lr=lr, dampening=0.0,
+                fused=True, weight_decay=decay, momentum=self.momentum, dampening=0.0,
+                lr=lr,  # type: ignore[arg-type]  # the fused kernel takes a tensor too
                 nesterov=self.momentum > 0, maximize=False,
             )  # fmt: skip
 

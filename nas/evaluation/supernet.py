@@ -38,8 +38,9 @@ from .learner import seeded
 from .precision import precision
 from .result import Result
 from .scoring import evaluate, finite, scoring
-from .supernet_search import Search, begun, expectation, restore, state_of, step
+from .supernet_search import Search, begun, restore, state_of
 from .supernet_signs import CALIBRATING, Path, entropy, recalibrated, skip_share, skips, warnings
+from .supernet_step import expectation, step
 from .workspace import Workspace
 
 LOOK_STEPS = 50  # between two looks at the loss within an epoch
@@ -172,6 +173,8 @@ def _result(search: Search, notes: tuple[str, ...]) -> Result:
     network = derive(search.mixture, shares)
     if _stops(search) and search.epoch < search.epochs:
         notes += (f"stopped after epoch {search.epoch}: {search.settings.stop_at_skips} skips in one cell",)
+    if search.captured is not None and search.captured.note:
+        notes += (search.captured.note,)
     times = {"epochs": float(search.epoch), "train_seconds": search.seconds}
     return Result(
         metrics=finite({**search.seen[-1], **times}),

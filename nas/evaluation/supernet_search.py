@@ -1,4 +1,4 @@
-"""A search by gradients in progress: all that changes, its steps, and the state that a checkpoint holds."""
+"""A search by gradients in progress: all that changes, and the state that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from torch import Generator, Tensor
 
 from scaling.expected import Expected
 from search_spaces.errors import BadInput
-from search_spaces.mixed import AUXILIARY
 from search_spaces.mixture import Mixture
 from search_spaces.supernet import Supernet
 
-from ..data.augment import Augmentation, Targets
+from ..data.augment import Augmentation
 from ..data.device import OnDevice
 from ..gradient import Gradient, recipe_of
 from ..proposal import Proposal
+from .captured import Captured
 from .checkpoint import State
-from .gradient_steps import Adam, buffers_kept, first_order, second_order
+from .given import Given
+from .gradient_steps import Adam
 from .layout import laid_out, relaid
 from .learner import global_generators, set_global_generators, stream_seed
-from .mixing import Mixed, Rows, mixed, regularised, rows_of, shares
-from .optimiser import Optimiser, learning_rate
+from .mixing import Rows, rows_of, shares
+from .optimiser import Optimiser
 from .precision import Precision
-from .scoring import Scoring, training_loss
+from .scoring import Scoring
 from .stream import Stream
 
 FEWEST = 4  # examples: two for the weights, two for the parameters, for a norm takes no single one
@@ -39,6 +40,7 @@ class Search:
     settings: Gradient
     mixture: Mixture
     cost: Expected | None
+    slopes: Mapping[str, Tensor]  # of the cost, on the device
     rule: Precision
     by: Scoring
     epochs: int
@@ -52,6 +54,7 @@ class Search:
     noise: Generator
     sums: Tensor  # of this epoch: the two losses, the two numbers of steps; on the device
     done: int = 0  # steps
+    captured: Captured[Given] | None = None  # what replays its steps, where that is asked for
     seconds: float = 0.0
     trace: list[Tensor] = field(default_factory=list)  # what options weighed, after each epoch
     seen: list[dict[str, float]] = field(default_factory=list)  # the metrics of each epoch
@@ -99,50 +102,17 @@ def begun(
         )
     held = min(max(2, round(settings.alpha_share * len(order))), len(order) - 2)
     batch = settings.batch
+    slopes = {} if cost is None else {path: alphas.new_tensor(slope) for path, slope in cost.slopes.items()}
     even = rows.vectors(rows.softmax(torch.zeros_like(alphas)))
     rule = laid_out(net, rule, asked=settings.layout, x=data.train.pick(order[:batch]), vectors=even)
     relaid(net, rule)
     return Search(
-        settings=settings, mixture=mixture, cost=cost, rule=rule, by=by, epochs=proposal.epochs, net=net, rows=rows,
-        alphas=alphas, optimiser=Optimiser(net, recipe_of(settings)), adam=Adam(alphas, settings),
+        settings=settings, mixture=mixture, cost=cost, slopes=slopes, rule=rule, by=by,
+        epochs=proposal.epochs, net=net, rows=rows, alphas=alphas,
+        optimiser=Optimiser(net, recipe_of(settings)), adam=Adam(alphas, settings),
         weights=batches(order[held:], "batches"), parameters=batches(order[:held], "parameters"),
         noise=stream("noise"), sums=torch.zeros(4, dtype=torch.float64, device=rule.device),
     )  # fmt: skip
-
-
-def step(search: Search) -> None:
-    """Take one step: of the parameters, once the warm-up is over, then of the weights."""
-    settings = search.settings
-    search.net.train()
-    lr = learning_rate(recipe_of(settings), (search.done + 0.5) / (search.epochs * search.weights.steps))
-    batch = search.weights.draw()
-    if search.epoch >= settings.warmup:
-        _parameters_step(search, batch, lr)
-    with torch.no_grad():
-        mix = _mixed(search)
-    loss = _loss(search, batch, mix)
-    torch.autograd.backward(loss)
-    search.optimiser.step(lr)
-    search.sums[0] += loss.detach()
-    search.sums[2] += 1
-    search.done += 1
-
-
-def expectation(search: Search) -> float:
-    """Return what the mixture costs in expectation now."""
-    with torch.no_grad():
-        return _expected_cost(search).item()
-
-
-def _expected_cost(search: Search) -> Tensor:
-    """Return what the mixture costs in expectation, a function of its parameters."""
-    assert search.cost is not None
-    own = search.rows.vectors(shares(search.settings, search.rows, search.alphas))
-    total = search.alphas.new_tensor(search.cost.base)
-    for path, slope in search.cost.slopes.items():
-        ops = own[path][: len(slope)]
-        total = total + (ops / ops.sum().clamp_min(1e-12) * ops.new_tensor(slope)).sum()
-    return total
 
 
 def state_of(search: Search) -> State:
@@ -176,58 +146,9 @@ def restore(search: Search, state: State) -> Search:
     set_global_generators(generators, search.rule.device)
     search.done, search.seconds = done, cast(float, state["seconds"])
     search.sums = cast(Tensor, state["sums"]).to(search.rule.device, copy=True)
+    search.captured = None  # it would replay on the tensors of before
     search.trace, search.seen = (
         list(cast("list[Tensor]", state["trace"])),
         list(cast("list[dict[str, float]]", state["seen"])),
     )
     return search
-
-
-def _parameters_step(search: Search, batch: tuple[Tensor, Targets], lr: float) -> None:
-    """Take one step of the architecture parameters."""
-    held_out = search.parameters.draw()
-
-    def validation() -> Tensor:
-        return _loss(search, held_out, _mixed(search))
-
-    if search.settings.order == 1:
-        gradient, loss = first_order(search.alphas, validation)
-    else:
-        weights = [weight for weight in search.net.parameters() if weight.requires_grad]
-        with buffers_kept(search.net):
-            gradient, loss = second_order(
-                search.alphas,
-                weights,
-                train=lambda: _loss(search, batch, _mixed(search)),
-                validation=validation,
-                step=lr,
-            )
-    search.adam.step(gradient + _of_terms(search))
-    search.sums[1] += loss
-    search.sums[3] += 1
-
-
-def _of_terms(search: Search) -> Tensor:
-    """Return the gradient of what is added to the parameters' loss: regularisation, and the cost above its target."""
-    settings = search.settings
-    added = regularised(settings, search.rows, search.alphas)
-    if search.cost is not None and settings.cost_target is not None:
-        over = (_expected_cost(search) / settings.cost_target - 1).clamp_min(0)
-        added = added + settings.cost_weight * over
-    if not added.requires_grad:
-        return torch.zeros_like(search.alphas)
-    return torch.autograd.grad(added, search.alphas)[0]
-
-
-def _mixed(search: Search) -> Mixed:
-    return mixed(search.settings, search.rows, search.alphas, search.noise, place=search.place)
-
-
-def _loss(search: Search, batch: tuple[Tensor, Targets], mix: Mixed) -> Tensor:
-    x, y = batch
-    vectors = search.rows.vectors(mix.table)
-    if search.mixture.mixing.auxiliary:
-        vectors[AUXILIARY] = mix.table.new_tensor([search.settings.auxiliary_skip * (1 - search.place)])
-    with search.rule.computing():
-        output = search.net(search.rule.arrange(x), vectors, mix.only)
-    return training_loss(output.float(), y, by=search.by)

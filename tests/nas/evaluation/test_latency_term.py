@@ -24,7 +24,7 @@ from simulated_machine import Machine
 from nas.config import read_config
 from nas.data.device import DevicePart, OnDevice
 from nas.driver import StopSign, drive
-from nas.evaluation import supernet_search
+from nas.evaluation import supernet_search, supernet_step
 from nas.evaluation.precision import Precision
 from nas.evaluation.scoring import scoring
 from nas.gradient import Gradient, check_gradient, expected_cost, mixture_of
@@ -134,7 +134,7 @@ def test_the_terms_gradient_is_that_of_finite_differences_of_the_mean_over_membe
     search = begun(settings(tmp_path, BLOCKS, mixing=mixing, cost_target=target, cost_weight=weight))
     with torch.no_grad():
         search.alphas.mul_(500)  # as after some steps
-    gradient = supernet_search._of_terms(search)
+    gradient = supernet_step._of_terms(search)
     alphas = search.alphas.detach().double()
     members = [
         (list(taken(search.mixture, one).values()), Predictor(table).predict(one).ms)
