@@ -5,7 +5,10 @@ moment hits all. A step is the paper's: gradients of the architecture parameters
 on another, clipped, with Adam and SGD. The plain version runs every layer of every option by a module of its own,
 multiplies, adds, and lets `backward` fill all gradients, in the default memory format and with channels last.
 
-    python -m benchmarks.supernet_speed [--rounds 5] [--batch 64] [--out FILE]
+On a GPU (`--device cuda`) two more are timed: steps of a whole search, batches drawn too, in the device's number
+format, as they are and replayed from a CUDA graph.
+
+    python -m benchmarks.supernet_speed [--rounds 5] [--batch 64] [--device cpu] [--out FILE]
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,10 +26,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.machine import machine
+from nas.data.device import DevicePart, OnDevice
 from nas.evaluation.gradient_steps import Adam, first_order
 from nas.evaluation.mixing import rows_of, shares
 from nas.evaluation.optimiser import Optimiser
+from nas.evaluation.precision import precision
+from nas.evaluation.scoring import scoring
+from nas.evaluation.supernet_search import Search, begun
+from nas.evaluation.supernet_step import step as search_step
 from nas.gradient import Gradient, recipe_of
+from nas.proposal import Kind, Proposal
+from nas.recipe import Candidate
 from search_spaces.mixture import Mixture, opened
 from search_spaces.presets import preset
 from search_spaces.supernet import Supernet
@@ -41,22 +52,29 @@ def main() -> None:
     given = arguments()
     torch.set_num_threads(1)
     mixture = opened(preset("darts", (3, 32, 32), classes=10))
-    batches = [batch(given.batch, seed) for seed in (0, 1)]
+    device = torch.device(given.device)
+    x, y = zip(*(batch(given.batch, seed) for seed in (0, 1)), strict=True)
+    batches = [(one.to(device), of.to(device)) for one, of in zip(x, y, strict=True)]
     versions = {
-        "plain": plain(mixture, torch.contiguous_format),
-        "plain, channels last": plain(mixture, torch.channels_last),
-        "ours": ours(mixture, torch.contiguous_format),
-        "ours, channels last": ours(mixture, torch.channels_last),
+        "plain": plain(mixture, torch.contiguous_format, device),
+        "plain, channels last": plain(mixture, torch.channels_last, device),
+        "ours": ours(mixture, torch.contiguous_format, device),
+        "ours, channels last": ours(mixture, torch.channels_last, device),
     }
-    first = {name: step(*batches) for name, step in versions.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in versions}
+    first = {name: tuple(one.cpu() for one in step(*batches)) for name, step in versions.items()}
+    timed: dict[str, Callable[[], object]] = {
+        name: partial(step, *batches) for name, step in versions.items()
+    }
+    searches = {} if device.type == "cpu" else searching(mixture, given.batch, device)
+    timed |= {name: partial(search_step, search) for name, search in searches.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(given.rounds):
-        for name, step in versions.items():
-            began = time.perf_counter()
-            step(*batches)
-            seconds[name].append(time.perf_counter() - began)
+        for name, step in timed.items():
+            seconds[name].append(seconds_of(step, device))
     document = {
         "what": "seconds of one step of the DARTS supernet, one thread; ratios of the fastest rounds",
+        "device": given.device if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "notes": {name: search.captured.note for name, search in searches.items() if search.captured},
         "parameters": 1_930_618, "batch": given.batch, "rounds": given.rounds, "machine": machine(),
         "seconds": {name: summary(own) for name, own in seconds.items()},
         **compared(seconds, first),
@@ -71,7 +89,7 @@ def main() -> None:
 def compared(seconds: dict[str, list[float]], first: dict[str, tuple[Tensor, Tensor]]) -> dict[str, object]:
     """Return by how much we are faster, and by how much the numbers of the first step differ."""
     least = {name: min(own) for name, own in seconds.items()}
-    best = min(("ours", "ours, channels last"), key=lambda name: least[name])
+    best = min((name for name in least if not name.startswith("plain")), key=lambda name: least[name])
     gradient, loss = first["plain"]
     differ = {
         name: {
@@ -105,11 +123,40 @@ def in_double(mixture: Mixture) -> dict[str, float]:
     return {name: ((mine - theirs).norm() / theirs.norm()).item() for name, mine, theirs in pairs}
 
 
-def ours(mixture: Mixture, layout: torch.memory_format) -> Step:
+def seconds_of(step: Callable[[], object], device: torch.device) -> float:
+    """Return how long a step takes until the device has done it."""
+    began = time.perf_counter()
+    step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def searching(mixture: Mixture, size: int, device: torch.device) -> dict[str, Search]:
+    """Return two searches after their first step, one of which replays."""
+    x, y = batch(16 * size, 3)
+    one = torch.ones(1, 3, 1, 1, device=device)
+    part = DevicePart(x=x.to(device), y=y.to(device), mean=0 * one, std=one)
+    found = {}
+    for name, capture in (("a search", False), ("a search, captured", True)):
+        settings = Gradient(batch=size, capture=capture)
+        asked = Proposal(
+            number=0, kind=Kind.SUPERNET, candidate=Candidate(network=mixture.space), epochs=50, seed=0,
+            settings=settings,
+        )  # fmt: skip
+        found[name] = begun(
+            asked, settings, mixture, OnDevice(train=part, validation=part), rule=precision(str(device)),
+            by=scoring(part, smoothing=0.0), cost=None, augment=(),
+        )  # fmt: skip
+        search_step(found[name])
+    return found
+
+
+def ours(mixture: Mixture, layout: torch.memory_format, device: torch.device) -> Step:
     """Return a step as the search takes it."""
-    net = Supernet(mixture, seed=0).to(memory_format=layout)
-    rows = rows_of(mixture, torch.device("cpu"))
-    alphas = rows.start(torch.Generator().manual_seed(0)).requires_grad_()
+    net = Supernet(mixture, seed=0).to(device).to(memory_format=layout)
+    rows = rows_of(mixture, device)
+    alphas = rows.start(torch.Generator().manual_seed(0)).to(device).requires_grad_()
     adam, sgd = Adam(alphas, SETTINGS), Optimiser(net, recipe_of(SETTINGS))
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
@@ -129,12 +176,12 @@ def ours(mixture: Mixture, layout: torch.memory_format) -> Step:
     return step
 
 
-def plain(mixture: Mixture, layout: torch.memory_format) -> Step:
+def plain(mixture: Mixture, layout: torch.memory_format, device: torch.device) -> Step:
     """Return a step as the published code takes it."""
     like = Supernet(mixture, seed=0)
-    net = NaiveSupernet(like).to(memory_format=layout)
-    rows = rows_of(mixture, torch.device("cpu"))
-    alphas = nn.Parameter(rows.start(torch.Generator().manual_seed(0)))
+    net = NaiveSupernet(like).to(device).to(memory_format=layout)
+    rows = rows_of(mixture, device)
+    alphas = nn.Parameter(rows.start(torch.Generator().manual_seed(0)).to(device))
     adam = torch.optim.Adam([alphas], lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
     sgd = torch.optim.SGD(net.parameters(), lr=0.025, momentum=0.9, weight_decay=3e-4, nesterov=True)
 
@@ -180,6 +227,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 

@@ -8,6 +8,7 @@ exception on the way, means that steps are taken without it, and a note that say
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +19,9 @@ from torch import Generator, Tensor
 
 from .learner import global_generators, set_global_generators
 
-WARM_UPS = (
-    3  # steps before a recording, for what libraries choose and allocate at first (as torch's notes have it)
-)
+WARM_UPS = 3  # steps before a recording, in which libraries choose kernels and allocate
 COMPARED = 2  # steps: noise that stands still shows at the second
-TOLERANCE = {
-    torch.float32: 1e-3,
-    torch.bfloat16: 5e-2,
-}  # of what these steps change; kernels may sum in any order
-
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}  # a part of what they change: sums have any order
 NOT_USED = "CUDA graph not used"
 
 Changes = Mapping[str, Sequence[Tensor]]  # all tensors that a step changes in place, by what they are
@@ -55,7 +50,7 @@ class Inputs(Protocol):
         """Return all that differs between steps, in a fixed order; numbers as tensors."""
 
 
-I = TypeVar("I", bound=Inputs)  # noqa: E741
+InputsT = TypeVar("InputsT", bound=Inputs)
 
 
 class CudaGraph:
@@ -77,6 +72,7 @@ class CudaGraph:
         """Record it; nothing runs. What other threads do on the device meanwhile is not refused."""
         for generator in generators:
             self.graph.register_generator_state(generator)
+        gc.collect()  # another graph that is freed in a recording would end it
         with (
             torch.cuda.device(self.device),
             torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"),
@@ -94,22 +90,21 @@ def graphs_on(device: torch.device) -> Callable[[], Graph] | None:
     return (lambda: CudaGraph(device)) if device.type == "cuda" else None
 
 
-class Captured(Generic[I]):
+class Captured(Generic[InputsT]):
     """Takes steps by replays. `run` is a step: device work alone, the same whatever its inputs hold."""
 
     def __init__(
-        self, graphs: Callable[[], Graph] | None, run: Callable[[I], None], *, changes: Callable[[], Changes],
+        self, graphs: Callable[[], Graph] | None, run: Callable[[InputsT], None], *, changes: Callable[[], Changes],
         generators: Sequence[Generator], device: torch.device, tolerance: float,
     ) -> None:  # fmt: skip
         self.graphs, self.run, self.changes = graphs, run, changes
         self.generators, self.device, self.tolerance = generators, device, tolerance
-        self.recorded: tuple[Graph, I] | None = None
+        self.recorded: tuple[Graph, InputsT] | None = None
         self.phase: object = None
-        self.note = (
-            "" if graphs else f"{NOT_USED}: {device.type} has none"
-        )  # why steps are not, or no longer, replayed
+        # why steps are not, or no longer, replayed
+        self.note = "" if graphs else f"{NOT_USED}: {device.type} has none"
 
-    def took(self, given: I, phase: object = None) -> bool:
+    def took(self, given: InputsT, phase: object = None) -> bool:
         """Take a step by a replay; False, with nothing done, where it has to be taken without.
 
         In a phase all steps do the same; it is recorded at its first one, and the phase before is forgotten. Where a
@@ -130,7 +125,7 @@ class Captured(Generic[I]):
         graph.replay()
         return True
 
-    def _recorded(self, given: I) -> tuple[Graph, I]:
+    def _recorded(self, given: InputsT) -> tuple[Graph, InputsT]:
         """Record a step and compare replays with it; raises where they differ. All is as it was afterwards."""
         assert self.graphs is not None
         graph, inputs = self.graphs(), given.held()
