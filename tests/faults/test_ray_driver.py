@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from nas.history import History, history_of
 from nas.journal import JOURNAL, read
 from nas.proposal import Outcome, Proposal, Status, weights_from
 from nas.study import Study
+from search_spaces import Conv, Stage
 from search_spaces.serialise import to_data
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]  # Ray's own
@@ -220,8 +222,44 @@ def test_a_training_whose_actor_was_killed_goes_on_from_a_checkpoint_that_is_who
         assert epoch > 1
         assert f"continued after epoch {epoch - 1}" in one.outcome.note
         assert not (tmp_path / "ran").exists()
+        for number, damage in enumerate((cut, flipped), start=1):
+            check_the_earlier_one_is_used(executor, replace(proposal, number=number), tmp_path, damage)
+        check_it_is_refused_by_formula(executor, replace(PROPOSAL, number=3))
     finally:
         executor.close()
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-100] + bytes([content[-100] ^ 1]) + content[-99:]
+
+
+def check_the_earlier_one_is_used(
+    executor: RayTune, proposal: Proposal, folder: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    """Kill the actor of a training, damage its newest checkpoint, and hold that the one before is gone on from."""
+    executor.submit(proposal, 0)
+    kill_at_work(executor)
+    newest = max((folder / "trials" / proposal.key / str(proposal.number)).glob("checkpoint-*.pt"))
+    newest.write_bytes(damage(newest.read_bytes()))
+    happened = heard(executor, lambda happened: of(Ended, happened))
+    [one] = of(Ended, happened)
+    assert (one.attempt, one.outcome.status) == (1, Status.DONE)
+    assert f"{newest.name} was not used" in one.outcome.note
+    assert "continued after epoch" in one.outcome.note
+
+
+def check_it_is_refused_by_formula(executor: RayTune, proposal: Proposal) -> None:
+    """Hold that a network of trillions of weights is no more than an outcome with a message."""
+    stages = (Stage(blocks=(Conv(kernel=7), Conv(kernel=7)), width=400_000),)
+    candidate = replace(proposal.candidate, network=replace(proposal.candidate.network, stages=stages))
+    executor.submit(replace(proposal, candidate=candidate), 0)
+    [one] = of(Ended, heard(executor, lambda happened: of(Ended, happened)))
+    assert one.outcome.status is Status.BUG
+    assert "weights, 29,206.6 GiB, expected at most" in one.outcome.note
 
 
 def kill_at_work(executor: RayTune) -> None:
