@@ -10,6 +10,7 @@ from .config import StudyConfig
 
 if TYPE_CHECKING:
     from .execution.ray_preflight import Needs
+    from .execution.ray_trial import Share
 
 LOG = logging.getLogger(__name__)
 
@@ -26,12 +27,18 @@ def check_cluster(config: StudyConfig, results: Path) -> None:
 def needs_of(config: StudyConfig, results: Path) -> Needs:
     """Return what a study will ask of a cluster's nodes."""
     from .execution.ray_preflight import Needs
-    from .execution.ray_trial import Share
 
     module, own, _ = config.data.source.partition(":")
     return Needs(
-        share=Share(cpus=config.execution.cpus, gpus=config.execution.gpus),
+        share=share_of(config),
         results=results.resolve(),
         modules=(*config.imports, *((module,) if own else ())),
         data=config.data.path,
     )
+
+
+def share_of(config: StudyConfig) -> Share:
+    """Return what each trial of a study asks of a node."""
+    from .execution.ray_trial import Share
+
+    return Share(cpus=config.execution.cpus, gpus=config.execution.gpus)

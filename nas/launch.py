@@ -20,7 +20,7 @@ from search_spaces.serialise import Json, from_data, to_data
 
 from .analysis.front import Objective
 from .architectures import Architectures, candidates, space_of
-from .cluster import check_cluster
+from .cluster import check_cluster, share_of
 from .config import MAY_CHANGE, StudyConfig, changed, config_from_data, differences
 from .execution.base import Executor
 from .execution.local import LocalWorkers
@@ -305,14 +305,13 @@ def _device_on(cluster: str | None, asked: Latency, begun: Mapping[str, Json] | 
 
 def _on_cluster(config: StudyConfig, folder: Path, setup: Mapping[str, Json], *, latencies: bool) -> Executor:
     from .execution.ray_latency import apart
-    from .execution.ray_trial import Share
     from .execution.ray_tune import RayTune, Wanted  # which load Ray
 
     asked = config.execution
     assert asked.cluster is not None
     wanted = Wanted(
         cluster=asked.cluster,
-        share=Share(cpus=asked.cpus, gpus=asked.gpus),
+        share=share_of(config),
         workers=asked.workers,
         trial_seconds=asked.trial_seconds,
         reuse=not latencies or apart(asked.cluster, (config.latency or Latency()).device),

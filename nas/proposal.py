@@ -140,6 +140,7 @@ def weights_from(said: object) -> dict[str, tuple[float, ...]]:
 
 
 LONGEST_NOTE = 4000  # characters
+MOST_RETRIES = 2  # of a trial whose process, actor or node died
 
 
 def settled(outcome: Outcome) -> Outcome:

@@ -23,14 +23,24 @@ from .history import History, Trial, as_judged, ask_payload, carry_payload, tell
 from .journal import Journal
 from .measured import Measuring
 from .plan import Plan
-from .proposal import SEARCHING, Identity, Kind, Outcome, Proposal, Settings, Status, job_name, settled
+from .proposal import (
+    MOST_RETRIES,
+    SEARCHING,
+    Identity,
+    Kind,
+    Outcome,
+    Proposal,
+    Settings,
+    Status,
+    job_name,
+    settled,
+)
 from .recipe import Candidate
 from .spending import Capacity, cap_reached
 from .strategies import Request, Scope, Strategy, Told, Wait, no_excess
 from .winner import best_confirmed, finalists
 
 Asked = tuple[Trial, Candidate]
-MOST_RETRIES = 2  # of a trial whose process died
 BUGS_IN_A_ROW = 5
 BUGS_AT_THE_START = 3
 

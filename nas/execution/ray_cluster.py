@@ -215,3 +215,8 @@ def answers(address: str, *, seconds: float = 2.0) -> bool:
 def head_address() -> str:
     """Return `HOST:PORT` of the joined cluster's head."""
     return str(ray.get_runtime_context().gcs_address)
+
+
+def many(number: int, thing: str) -> str:
+    """Return a number of things in words: `1 node`, `2 nodes`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")

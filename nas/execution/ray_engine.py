@@ -54,7 +54,7 @@ class Trials(Protocol):
 def run(trials: Trials, place: Place, *, side_by_side: int, reuse: bool) -> None:
     """Run Tune until it is told to end; raises whatever breaks it."""
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(side_by_side)
-    shutil.rmtree(place.folder / ENGINE, ignore_errors=True)
+    cleared(place.folder)
     tune.Tuner(
         RayTrial,
         param_space={"place": place},

@@ -17,7 +17,7 @@ from search_spaces.errors import ClusterError
 
 from ..storage import make_folder, storage_errors
 from . import node_probe
-from .ray_cluster import Node, head_address, join, leave, may_come, nodes
+from .ray_cluster import Node, head_address, join, leave, many, may_come, nodes
 from .ray_trial import CPU, GPU, Share
 from .token import MODE, ON, REMEDY, is_here
 
@@ -60,14 +60,14 @@ class Preflight:
         join(self._cluster)
         self._alive = nodes()
         cpus, gpus = (sum(one.resources.get(what, 0.0) for one in self._alive) for what in (CPU, GPU))
-        return f"{self._cluster} at {head_address()}: {_many(len(self._alive), 'node')}, {cpus:g} CPU, {gpus:g} GPU"
+        return f"{self._cluster} at {head_address()}: {many(len(self._alive), 'node')}, {cpus:g} CPU, {gpus:g} GPU"
 
     def requests(self) -> str:
         """Hold what a trial asks for, and its retry alone on a whole node, against every node."""
         fits = [one.fits(self._needs.share) for one in self._alive]
         if sum(fits):
-            side_by_side = f"{_many(sum(fits), 'trial')} of {self._needs.share} fit side by side"
-            return f"{side_by_side}, on {_many(len([n for n in fits if n]), 'node')}; a retry alone gets one of these"
+            side_by_side = f"{many(sum(fits), 'trial')} of {self._needs.share} fit side by side"
+            return f"{side_by_side}, on {many(len([n for n in fits if n]), 'node')}; a retry alone gets one of these"
         coming = may_come()
         if any(one.fits(self._needs.share) for one in coming):
             return (
@@ -240,7 +240,3 @@ def _named(what: str, number: str | None, between: str = " ") -> str:
 
 def _names(some: Sequence[Node]) -> str:
     return ", ".join(dict.fromkeys(f"{one.name} ({one.address})" for one in some))
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{number} {thing}" + ("" if number == 1 else "s")

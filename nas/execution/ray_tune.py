@@ -23,14 +23,13 @@ import ray
 from search_spaces.errors import BadInput, ClusterError, StorageError
 from search_spaces.serialise import Json
 
-from ..proposal import Outcome, Proposal, Status
+from ..proposal import MOST_RETRIES, Outcome, Proposal, Status
 from ..spending import Capacity
 from .base import Ended, Happening, Notice, Report
-from .ray_cluster import Node, answers, head_address, join, leave, nodes
+from .ray_cluster import Node, answers, head_address, join, leave, many, nodes
 from .ray_engine import cleared, quieten, run
 from .ray_trial import CPU, GPU, Asked, Place, Share, Stopped
 
-MOST_STARTS_AGAIN = 2  # of one trial whose actor or node died, by Tune
 MOST_STILLBORN = 6  # actors in a row that died before a trial began in them
 SETTLE_SECONDS = 5.0  # that Tune waits for the driver to have heard of all that happened
 LOOK_SECONDS = 2.0  # between two looks at the cluster
@@ -117,7 +116,7 @@ class RayTune:
         with self._change:
             if proposal.number not in self._flights:
                 share = whole(self._wanted.share, nodes()) if alone else self._wanted.share
-                left = max(0, MOST_STARTS_AGAIN - attempt)
+                left = max(0, MOST_RETRIES - attempt)
                 asked = Asked(proposal, share, serial=0, starts_again=left)
                 self._hand(Flight(asked, attempt, alone, time.monotonic()), asked)
             self._change.notify_all()
@@ -245,7 +244,7 @@ class RayTune:
         self._happened.append(Ended(number, flight.attempt, outcome))
         flight.attempt += 1
         flight.actor, flight.at = None, time.monotonic()
-        if for_memory or not again or flight.attempt > MOST_STARTS_AGAIN:
+        if for_memory or not again or flight.attempt > MOST_RETRIES:
             del self._flights[number]  # the study hands it over again, or it is told
 
     def _flight(self, asked: Asked) -> Flight | None:
@@ -328,4 +327,4 @@ def whole(share: Share, alive: Sequence[Node]) -> Share:
 def many_nodes() -> str:
     """Return what the cluster has, in words."""
     alive = nodes()
-    return f"{len(alive)} node{'s' if len(alive) != 1 else ''} alive" if alive else "none is alive"
+    return f"{many(len(alive), 'node')} alive" if alive else "none is alive"
