@@ -24,7 +24,7 @@ from nas.driver import StopSign, drive
 from nas.history import History
 from nas.launch import create, executor_for
 from nas.proposal import SEARCHING, Kind
-from nas.rungs import Tidying
+from nas.tidying import Tidying
 from nas.winner import confirmed
 
 CONFIG = """

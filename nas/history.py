@@ -235,7 +235,7 @@ def _asked(history: History, event: Event) -> None:
     )
     history.trials[number] = history.untold[number] = trial
     history.by_kind[trial.kind].append(trial)
-    if trial.kind in (Kind.TRAIN, Kind.RUNG) and history.rung_below(trial) is None:
+    if trial.kind.about.candidate and history.rung_below(trial) is None:
         history.begun[number] = len(history.begun)
     _rejected(history, said, before=number)
 
@@ -287,9 +287,9 @@ def _counted(history: History, trial: Trial, outcome: Outcome) -> None:
     history.told_of[trial.kind] += 1
     history.begun_told += trial.number in history.begun
     epochs = trial.identity.epochs - history.trained(trial)
-    if trial.kind in (Kind.TRAIN, Kind.RUNG):
+    if trial.kind.about.candidate:
         history.searched_epochs += epochs
-    if trial.done and trial.kind not in (Kind.SUPERNET, Kind.INHERIT):
+    if trial.done and trial.kind.about.alone:
         history.trained_epochs += epochs
         history.trained_seconds += outcome.seconds
 

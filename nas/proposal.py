@@ -16,31 +16,43 @@ from .recipe import Candidate
 
 
 class Kind(StrEnum):
-    """What a proposal is for; each kind is one job."""
+    """What a proposal is for, in the order in which a run comes to it; `KINDS` has what else is to be known."""
 
-    TRAIN = "train"  # train on the train part, score on the validation part
-    RUNG = "rung"  # the same for the first epochs of a training alone; a promotion goes on from there
-    SUPERNET = (
-        "supernet"  # train one network that holds all members of the space, or many, with shared weights
-    )
+    SUPERNET = "supernet"  # train one network with shared weights: all members of the space, or many
     INHERIT = "inherit"  # score a member on the validation part with the weights of a supernet, its parent
+    RUNG = "rung"  # the first epochs of a training alone; a promotion goes on from there
+    TRAIN = "train"  # train on the train part, score on the validation part
     CONFIRM = "confirm"  # the same with a fresh seed, to see past a lucky score
     FINAL = "final"  # train the named winner on train and validation, then read the test part once
 
-
-SEARCHING = (
-    Kind.TRAIN,
-    Kind.RUNG,
-    Kind.SUPERNET,
-    Kind.INHERIT,
-)  # what strategies ask for; the study itself asks the rest
+    @property
+    def about(self) -> About:
+        """What is to be known of the kind."""
+        return KINDS[self]
 
 
-SPLITTING = (
-    Kind.TRAIN,
-    Kind.CONFIRM,
-    Kind.FINAL,
-)  # what several devices do together: to train one architecture
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What is to be known of a kind of proposals: all that tells it apart where kinds are not named one by one."""
+
+    phase: str  # what a run is at that does such, to people
+    short: str = ""  # the same in a column; as `phase` by default
+    searches: bool = True  # strategies ask for it; else the study itself does
+    candidate: bool = False  # the training of a candidate in a search, or a part of it
+    alone: bool = True  # an architecture with weights of its own; else with shared ones
+    splits: bool = False  # several devices do it together
+    named: bool = False  # it reads more than candidate, budget and seed, which its identity has to say
+
+
+KINDS: Mapping[Kind, About] = {
+    Kind.SUPERNET: About(phase="supernet", alone=False, named=True),
+    Kind.INHERIT: About(phase="inherited weights", short="inherited", alone=False, named=True),
+    Kind.RUNG: About(phase="search", candidate=True, named=True),
+    Kind.TRAIN: About(phase="search", candidate=True, splits=True),
+    Kind.CONFIRM: About(phase="confirmation", short="confirming", searches=False, splits=True),
+    Kind.FINAL: About(phase="final training", short="final", searches=False, splits=True),
+}
+SEARCHING = tuple(kind for kind in Kind if kind.about.searches)
 
 
 class Settings(Data):
@@ -96,11 +108,6 @@ class Proposal:
         return Identity(self.key, key(self.candidate.recipe), self.epochs, self.seed, job)
 
 
-def splits(proposal: Proposal) -> bool:
-    """Tell whether several devices train it together; what trains or scores with shared weights takes one."""
-    return proposal.kind in SPLITTING
-
-
 @dataclass(frozen=True, slots=True)
 class Identity:
     """An evaluation's identity: architecture key, recipe key, budget in epochs, seed, what else its job reads."""
@@ -114,7 +121,7 @@ class Identity:
 
 def job_name(kind: Kind, settings: Settings | None, parent: int | None) -> str:
     """Return what tells jobs apart that share a candidate, budget and seed; nothing for a training."""
-    if kind not in (Kind.RUNG, Kind.SUPERNET, Kind.INHERIT):
+    if not kind.about.named:
         return ""
     said = "" if settings is None else f" by {key(settings)}"
     return f"{kind.value}{said}{f' of {parent}' if kind is Kind.INHERIT else ''}"

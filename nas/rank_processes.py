@@ -22,7 +22,7 @@ from search_spaces.serialise import Json
 from . import gradient, sharing  # noqa: F401 - proposals hold settings of theirs, and are read by them
 from .execution.local import PROGRAM, outcome_of, said
 from .execution.process import WorkerProcess
-from .proposal import Outcome, Proposal, Status, splits
+from .proposal import Outcome, Proposal, Status
 
 LOOK_SECONDS = 1.0  # between two looks at who lives
 SETTLE_SECONDS = 3.0  # that the others have, once one has failed, to say what they know of it
@@ -43,7 +43,7 @@ class RankProcesses:
         began = time.monotonic()
         if not self._ranks:
             self._begin()
-        ranks = self._ranks[: self._count if splits(proposal) else 1]
+        ranks = self._ranks[: self._count if proposal.kind.about.splits else 1]
         for rank in ranks:
             rank.hand(proposal, 0)
             rank.send({"proposal": said(proposal), "attempt": 0})

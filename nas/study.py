@@ -297,7 +297,7 @@ class Study:
             return True  # a promotion: its candidate was admitted before
         if not self._admission.keeps(candidate.network, identity.key):
             return False
-        if plan.twins or request.kind not in (Kind.TRAIN, Kind.RUNG):
+        if plan.twins or not request.kind.about.candidate:
             return True
         return self._class(candidate, identity.recipe) not in self._classes
 
@@ -320,11 +320,11 @@ class Study:
         if kind == "ask":
             trial = next(reversed(self.history.trials.values()))
             self._known.add(trial.identity)
-            if not self.plan.twins and trial.kind not in (Kind.SUPERNET, Kind.INHERIT):
+            if not self.plan.twins and trial.kind.about.alone:
                 self._classes.add(self._class(self.candidate(trial), trial.identity.recipe))
         for number in self.history.told[before:]:
             trial = self.history.trials[number]
-            if trial.kind in SEARCHING:
+            if trial.kind.about.searches:
                 told = self._told(trial)
                 self.strategy.tell(told)
                 if trial.kind is Kind.TRAIN and told.costs is not None:
@@ -352,7 +352,7 @@ class Study:
 
     def _budgets_in_flight(self) -> Iterator[int]:
         trials = self.history.untold.values()
-        return (t.identity.epochs for t in trials if t.kind in (Kind.TRAIN, Kind.RUNG))
+        return (t.identity.epochs for t in trials if t.kind.about.candidate)
 
     def _cap_is_reached(self) -> bool:
         return cap_reached(self.history, self.plan, self._clock())

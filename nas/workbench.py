@@ -18,7 +18,7 @@ from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
 from .data.load import Part, SearchData, load_search_data, load_test
 from .evaluation import Workspace, run
 from .evaluation.ranks import Ranks, joined, own_device
-from .proposal import Kind, Outcome, Proposal, splits
+from .proposal import Kind, Outcome, Proposal
 from .storage import inside
 
 
@@ -68,7 +68,7 @@ class Workbench:
                 data=self.data,
                 held_out=self._test_part,
                 device=self.device,
-                ranks=self.ranks if splits(proposal) else Ranks(),
+                ranks=self.ranks if proposal.kind.about.splits else Ranks(),
                 report=report,
                 deadline=None if final or not self.trial_seconds else time.monotonic() + self.trial_seconds,
             ),

@@ -38,7 +38,7 @@ def _search_left(history: History, plan: Plan, workers: int) -> float:
     if not history.of(Kind.RUNG):
         trials = len(history.of(Kind.TRAIN)) if over else plan.trials
         return _epochs_left(history, Kind.TRAIN, trials, plan.epochs, workers)
-    flying = (t for t in history.untold.values() if t.kind in (Kind.RUNG, Kind.TRAIN))
+    flying = (t for t in history.untold.values() if t.kind.about.candidate)
     trained = history.searched_epochs + sum(max(0, t.epoch - history.trained(t)) for t in flying)
     planned = 0.0 if over else plan.trials * plan.strategy.mean_epochs(plan.epochs)
     return max(0.0, planned - trained) / max(1, workers)

@@ -15,8 +15,8 @@ from ..execution.machine import crowded
 from ..launch import executor_for, latencies_in
 from ..ledger import nothing_kept
 from ..plan import finals
-from ..rungs import Tidying
 from ..study import Study
+from ..tidying import Tidying
 from .finding import Finding, document, finding, summary
 from .options import RESULTS, VARIABLE
 from .show import ClosedOutputError, complain, console, emit, many, say, short_path

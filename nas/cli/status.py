@@ -31,7 +31,7 @@ from .show import QUIET, Json, duration, emit, facts, many, say, short_path, tab
 from .tally import Tally, at_work, by_kind, tally
 from .trade_off import axes_of, covered_by, front_of
 from .turned_away import rejections, turned_away
-from .watch import PHASES, first_line
+from .watch import first_line
 
 MOST_ROWS = 12  # of the front
 
@@ -129,9 +129,8 @@ def tests_all(record: Record) -> bool:
 
 def phase(record: Record) -> str:
     """Return what the run is at: search, confirmation or final training."""
-    late_first = (Kind.FINAL, Kind.CONFIRM, Kind.TRAIN, Kind.RUNG, Kind.INHERIT, Kind.SUPERNET)
-    kinds = [kind for kind in late_first if record.history.of(kind)]
-    return PHASES[kinds[0] if kinds else Kind.TRAIN]
+    come_to = [kind for kind in Kind if record.history.of(kind)]
+    return (come_to[-1] if come_to else Kind.TRAIN).about.phase
 
 
 def failures(record: Record) -> dict[str, dict[str, Json]]:

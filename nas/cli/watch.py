@@ -31,14 +31,6 @@ KEY_SHOWN = 8  # of a key's characters there
 REFRESHES = 2.0  # a second
 SILENT_SECONDS = 180.0  # in a log, before a line says how the run stands
 PAUSE_SECONDS = 0.2  # between two drawings for epochs alone
-PHASES = {
-    Kind.TRAIN: "search", Kind.RUNG: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited weights",
-    Kind.CONFIRM: "confirmation", Kind.FINAL: "final training",
-}  # fmt: skip
-WORDS = {
-    Kind.TRAIN: "search", Kind.RUNG: "search", Kind.SUPERNET: "supernet", Kind.INHERIT: "inherited",
-    Kind.CONFIRM: "confirming", Kind.FINAL: "final",
-}  # fmt: skip
 COSTS = ("params", "macs")
 
 
@@ -70,7 +62,7 @@ class Lines:
         if isinstance(of, Notice):
             self._say(of.text)
         elif of is not None and what in ("told", "retried"):
-            place = f"{PHASES[of.kind]} {counted(self._study, of.kind)}"
+            place = f"{of.kind.about.phase} {counted(self._study, of.kind)}"
             self._say("  ".join([place, of.key, *_named_scores(self._study, of), status(of)]))
         elif self._clock() >= self._said_at + SILENT_SECONDS:
             self._say(standing(self._study, now=time.time()))
@@ -120,7 +112,7 @@ class LiveTable:
         self._ends_at = None if left is None else now + left
         newest = next(reversed(study.history.trials.values()))
         self._bar = _progress(study, newest.kind)
-        self._phase = PHASES[newest.kind]
+        self._phase = newest.kind.about.phase
         notice = [Text(self._notice, "yellow")] if self._notice else []
         self._body = Group(self._best, Text(), _trials(study), *self._turned_away(), *notice)
         self._drawn_at = time.monotonic()
@@ -166,9 +158,9 @@ def standing(study: Study, *, now: float) -> str:
     history = study.history
     newest = next(reversed(history.trials.values()), None)
     kind = Kind.TRAIN if newest is None else newest.kind
-    trials = history.candidates if kind in (Kind.TRAIN, Kind.RUNG) else history.of(kind)
+    trials = history.candidates if kind.about.candidate else history.of(kind)
     n, planned = tally(trials, driven=True), _progress(study, kind)[1]
-    parts = [", ".join(filter(None, (f"{PHASES[kind]}: {n.done} of {planned} done", n.text)))]
+    parts = [", ".join(filter(None, (f"{kind.about.phase}: {n.done} of {planned} done", n.text)))]
     if study.best is not None:
         parts.append("best so far: " + ", ".join(_named_scores(study, study.best)))
     left = seconds_left(history, study.plan, workers=workers_in(history), now=now)
@@ -208,7 +200,7 @@ def counted(study: Study, kind: Kind) -> str:
 
 
 def _progress(study: Study, kind: Kind) -> tuple[int, int]:
-    if kind in (Kind.TRAIN, Kind.RUNG):
+    if kind.about.candidate:
         return study.history.begun_told, max(study.plan.trials, len(study.history.begun))
     asked, done = len(study.history.of(kind)), study.history.told_of[kind]
     planned = finals(study.plan) if kind is Kind.FINAL else study.plan.confirm_top * study.plan.confirm_seeds
@@ -222,7 +214,7 @@ def _trials(study: Study) -> RenderableType:
     rows: list[tuple[str | Text, ...]] = [
         (
             str(trial.number),
-            WORDS[trial.kind],
+            trial.kind.about.short or trial.kind.about.phase,
             trial.key[:KEY_SHOWN],
             "" if (score := _score(study, trial)) is None else shown(score[0], score[1]),
             *(shown(name, trial.cost[name]) if name in trial.cost else "" for name in COSTS),

@@ -22,9 +22,9 @@ from nas.launch import create
 from nas.plan import Plan
 from nas.proposal import SEARCHING, Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate
-from nas.rungs import Tidying
 from nas.strategies import Darts, Evolution, Halving, LocalSearch, OneShot, Random
 from nas.study import Study
+from nas.tidying import Tidying
 from search_spaces import Choice, Classifier, Conv, Network, Repeat, Stage
 from search_spaces.errors import BadInput
 

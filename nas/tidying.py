@@ -1,7 +1,8 @@
-"""The checkpoints that rungs leave for their promotions: removed once nobody can go on from them.
+"""Checkpoints that nobody can go on from any more, and their removal.
 
-A promotion removes its rung's itself when it is done. Left are those of rungs that come too late in the order ever to
-be promoted, and when the search is over those of all that were not.
+A training removes its own when it ends, a promotion its rung's. Left are those of trials whose worker died and that are
+not tried again, those of rungs that come too late in the order ever to be promoted, and when the search is over those
+of all rungs that were not.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ class Tidying:
         self._study = study
         self._folder = folder
         self._gone: set[int] = set()
+        self._heard = 0  # how many of the trials that were told were looked at
 
     def __call__(self) -> None:
         """Remove the checkpoints that have become of no use; a file that will not go does no harm."""
-        for trial in [one for one in of_no_use(self._study) if one.number not in self._gone]:
-            self._gone.add(trial.number)
-            home = inside(self._folder, f"trials/{trial.key}/{trial.number}")
-            for path in (path for pattern in LEFT for path in home.glob(pattern)):
-                with suppress(OSError):
-                    path.unlink()
-            with suppress(OSError):  # it may hold more, or never have been made
-                home.rmdir()
+        told = self._study.history.told
+        new = [self._study.history.trials[number] for number in told[self._heard :]]
+        self._heard = len(told)
+        for trial in (*(one for one in new if not one.done), *rungs_of_no_use(self._study)):
+            if trial.number not in self._gone:
+                self._gone.add(trial.number)
+                _remove(inside(self._folder, f"trials/{trial.key}/{trial.number}"))
 
 
-def of_no_use(study: Study) -> Iterator[Trial]:
+def rungs_of_no_use(study: Study) -> Iterator[Trial]:
     """Yield the rungs that were told and that nothing will go on from, nor does now."""
     history = study.history
     used = {trial.parent for trial in history.untold.values()}
@@ -51,3 +52,11 @@ def of_no_use(study: Study) -> Iterator[Trial]:
     elif told and isinstance(study.strategy, Promoting):
         hopeless = set(study.strategy.hopeless())
         yield from (trial for trial in told if trial.number in hopeless)
+
+
+def _remove(home: Path) -> None:
+    for path in (path for pattern in LEFT for path in home.glob(pattern)):
+        with suppress(OSError):
+            path.unlink()
+    with suppress(OSError):  # it may hold more, or never have been made
+        home.rmdir()
