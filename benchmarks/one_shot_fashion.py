@@ -40,6 +40,7 @@ from nas.data.device import DevicePart, to_device
 from nas.data.load import load_search_data
 from nas.driver import StopSign, drive
 from nas.evaluation import Workspace, run
+from nas.evaluation.precision import precision
 from nas.execution.base import Ended
 from nas.gradient import Gradient
 from nas.launch import create, describe_data, executor_for, reopen
@@ -73,13 +74,13 @@ class Setting:
 
 
 SPACES = {"mobile": Setting(macs=40_000_000, epochs=2), "mixed": Setting(macs=5_000_000, epochs=4)}
-SHARE = 0.6  # of the minutes of one_shot that its supernet gets; the rest is for scores and trainings
+SHARE = 0.7  # of the minutes of one_shot that its supernet gets; the rest is for scores and trainings
 DARTS_SHARE = 0.95  # of darts, which trains but one architecture
 BASE = """
 recipe: {augment: [{type: Flip}, {type: Crop, padding: 2}]}
 trials: 100000
 confirm: {top: 0}
-final: {epochs: 1}
+final: {of: none}
 execution: {device: cpu, trial_seconds: 36000}
 """
 CORES = 2
@@ -98,7 +99,7 @@ def main() -> None:
     given = arguments()
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # workers too import the padded data
-    given.results.mkdir(parents=True, exist_ok=True)
+    refuse_other_settings(given)
     shared = searched(given, given.strategy, lambda: strategy(given), given.minutes, ALONE)
     seconds = spent(shared)
     evolution = searched(given, "evolution", lambda: EVOLUTION, seconds / 60, SIDE_BY_SIDE)
@@ -132,7 +133,22 @@ def arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.quick:
         given.minutes, given.limit, given.train_limit, given.epochs, given.seeds = 0.5, 200, 200, 1, 2
+        given.results = given.results.with_name(f"{given.results.name}-quick")
+        given.out = given.out or given.results / f"{given.space}.json"
     return given
+
+
+def refuse_other_settings(given: argparse.Namespace) -> None:
+    """End where the folder holds what was begun with other settings: it would be gone on with under a wrong name."""
+    names = ("strategy", "minutes", "supernet_epochs", "limit", "train_limit", "epochs", "seed")
+    asked = json.dumps({name: getattr(given, name) for name in names})
+    kept = given.results / f"{given.space}.txt"
+    if kept.exists() and kept.read_text() != asked:
+        raise SystemExit(
+            f"{kept}: got {asked}, expected {kept.read_text()}; give another folder with --results"
+        )
+    given.results.mkdir(parents=True, exist_ok=True)
+    replace_file(kept, asked.encode())
 
 
 def searched(
@@ -220,14 +236,15 @@ def epoch_seconds(given: argparse.Namespace) -> float:
     torch.set_num_threads(CORES)
     config, shape = config_of(given, []), ((1, 32, 32) if given.space == "mobile" else (1, 28, 28))
     network = preset(given.space, shape, classes=10)
-    space, net, rng = space_for(network, SharedTraining(limits=config.limits)), Entangled(network), Random(0)
-    batch, times = fixed(config.recipe.batch), []
-    for _ in range(5):
-        began = time.monotonic()
+    rng, rule = Random(0), precision("cpu")
+    net, batch, times = rule.place(Entangled(network)), fixed(config.recipe.batch), []
+    space = space_for(network, SharedTraining(limits=config.limits), rng)
+    for _ in range(12):
+        x, began = rule.arrange(torch.randn(batch, *shape)), time.monotonic()
         [member] = Uniform().paths(space, rng)
-        net(torch.randn(batch, *shape), member).square().mean().backward()
+        net(x, member).square().mean().backward()
         times.append(time.monotonic() - began)
-    return float(statistics.fmean(times[1:]) * given.limit / batch)  # the first one warms up
+    return float(statistics.fmean(times[2:]) * given.limit / batch)  # the first ones warm up
 
 
 def shown(happened: str, trial: object) -> None:
@@ -294,6 +311,7 @@ def write(rows: list[dict[str, object]], found: dict[str, Study], given: argpars
         "command": f"python benchmarks/one_shot_fashion.py --data FOLDER --space {given.space} "
         f"--strategy {given.strategy} --minutes {given.minutes:g} --limit {given.limit} "
         + (f"--train-limit {given.train_limit} " if given.train_limit else "")
+        + (f"--supernet-epochs {given.supernet_epochs} " if given.supernet_epochs else "")
         + f"--epochs {given.epochs} --seeds {given.seeds} --seed {given.seed}",
         "machine": machine(), "load": os.getloadavg(), "limit": SPACES[given.space].limit,
         "searches": {name: summary(study) for name, study in found.items()}, "rows": rows,

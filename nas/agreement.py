@@ -42,11 +42,15 @@ class Agreement:
 
 
 def agreement(history: History, plan: Plan) -> Agreement | None:
-    """Return how far inherited and stand-alone scores agree on the first objective; None without inherited ones."""
-    metric = plan.objectives[0].metric
+    """Return how far inherited and stand-alone scores agree on the first objective that training tells.
+
+    None without inherited scores. A cost is the same either way, and agrees with itself.
+    """
     scored = [trial for trial in history.of(Kind.INHERIT) if trial.done]
     if not scored:
         return None
+    known = scored[0].cost
+    metric = next((one.metric for one in plan.objectives if one.metric not in known), "")
     inherited = {t.key: as_judged(t)[metric] for t in scored if metric in as_judged(t)}
     own = {t.key: t.metrics[metric] for t in history.of(Kind.TRAIN) if t.done and metric in t.metrics}
     both = [key for key in inherited if key in own]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -22,11 +22,15 @@ from search_spaces.extremes import extreme
 from search_spaces.making import resolve
 from search_spaces.moves import keeps_conditions, sample
 from search_spaces.network import Network
+from search_spaces.walks import walk, wander
 
 from .proposal import Settings
 
 OF = 16  # random members, where the largest or smallest of the space breaks the limits
-TRIES = 100  # draws of a member that keeps the limits, before the nearest one is taken
+LOOKED_AT, OFTEN = 200, 10  # draws, and how many of them keep the limits where drawing alone will do
+TRIES = 400  # draws of a member that keeps the limits, before the nearest one is taken
+STARTS = 32  # walks to members within the limits, where few draws keep them
+MOVES = 50  # from the end of one of those walks to a step's member
 DEALS = 32  # of all members of a fair step, before each is drawn alone
 Paths = tuple[Network, ...]
 Few = Annotated[int, Field(ge=1, le=64)]
@@ -34,14 +38,27 @@ Few = Annotated[int, Field(ge=1, le=64)]
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where members are drawn from: a space, and the limits that they are to keep where that can be."""
+    """Where members are drawn from: a space, and the limits that they are to keep where that can be.
+
+    Where few draws keep the limits, `starts` are members that do, from which `one` walks on within them.
+    """
 
     network: Network
     limits: tuple[Limit, ...] = ()
+    starts: tuple[Network, ...] = ()
 
     def one(self, rng: random.Random, *, by: Literal["decision", "member"] = "decision") -> Network:
-        """Return a member within the limits, or of 100 draws the one that is nearest."""
+        """Return a member within the limits: drawn, or nearly any of them alike where few draws keep them.
+
+        Where none was found, the nearest of 400 draws.
+        """
+        if self.starts:
+            return wander(self.network, rng.choice(self.starts), self.keeps, rng, moves=MOVES)
         return self.nearest(sample(self.network, rng, by=by) for _ in range(TRIES))
+
+    def keeps(self, member: Network) -> bool:
+        """Tell whether a member keeps the limits."""
+        return not self.excess(member)
 
     def nearest(self, members: Iterator[Network]) -> Network:
         """Return the first member within the limits, or else the one that breaks them least."""
@@ -104,7 +121,8 @@ class Fair(Sampler):
     A step has as many members as the largest choice has options, or as many as said. Each choice deals its options
     from a shuffled pack: with n options among n members each comes up once; where n does not divide the members, no
     option comes up more than once more than another. A deal that breaks conditions or limits is dealt again; after 32
-    of them the members are drawn one by one.
+    of them the members are drawn one by one, and nothing is fair: so it is at nearly every step under limits that
+    less than half of the members keep.
     """
 
     paths_a_step: Annotated[int, Field(ge=0, le=64)] = 0  # 0: as many as the largest choice has options
@@ -156,10 +174,17 @@ class Inherited(Settings):
     batches: Whole = 8
 
 
-def space_for(network: Network, settings: SharedTraining) -> Space:
-    """Return where a supernet's members are drawn from; limits on what only measuring tells are left out."""
+def space_for(network: Network, settings: SharedTraining, rng: random.Random) -> Space:
+    """Return where a supernet's members are drawn from; limits on what only measuring tells are left out.
+
+    Of 200 draws fewer than 10 keep tight limits; 32 walks then lead to members that do, as far as there are any.
+    """
     limits = (parse_limit(text) for text in settings.limits)
-    return Space(network, tuple(limit for limit in limits if limit.metric in ANALYTIC.metrics))
+    space = Space(network, tuple(limit for limit in limits if limit.metric in ANALYTIC.metrics))
+    if sum(space.keeps(sample(network, rng)) for _ in range(LOOKED_AT)) >= OFTEN:
+        return space
+    ends = (next(walk(network, space.excess, rng), None) for _ in range(STARTS))
+    return replace(space, starts=tuple(end for end in ends if end is not None))
 
 
 def macs(member: Network) -> float:
@@ -171,7 +196,8 @@ def _extreme(space: Space, which: Literal["largest", "smallest"], rng: random.Ra
     member = extreme(space.network, which, rng)
     if not space.excess(member):
         return member
-    return (max if which == "largest" else min)((space.one(rng) for _ in range(OF)), key=macs)
+    near = rng.sample(space.starts, min(OF, len(space.starts))) or [space.one(rng) for _ in range(OF)]
+    return (max if which == "largest" else min)(near, key=macs)
 
 
 def _dealt(space: Network, members: int, rng: random.Random) -> Paths:

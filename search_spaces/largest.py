@@ -8,7 +8,7 @@ are not read, so that a layer may come out larger than any member needs, never s
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -263,16 +263,27 @@ def _variants(node: object, mark: str) -> Sequence[Block]:
 
 
 def _selection(node: object) -> Iterator[Decisions]:
-    """Yield, for every option of every decision, a member that takes it and is else large; and some at random."""
+    """Yield, for every option of every decision, members that take it and are else large and small; some at random.
+
+    Small, as of branches that share out a width one is widest beside narrow ones.
+    """
     rng = random.Random(0)
     for path, found in options_of(node).items():
         for option in range(len(found)):
-            yield _towards(node, path, option, rng)
+            yield from (_towards(node, path, option, rng, rest=rest) for rest in (max, min))
     for _ in range(AT_RANDOM):
-        yield _towards(node, NOWHERE, 0, rng, large=False)
+        yield _towards(node, NOWHERE, 0, rng)
 
 
-def _towards(node: object, wanted: str, option: int, rng: random.Random, *, large: bool = True) -> Decisions:
+def _towards(
+    node: object,
+    wanted: str,
+    option: int,
+    rng: random.Random,
+    *,
+    rest: Callable[[list[float]], float] | None = None,
+) -> Decisions:
+    """Return decisions that lead to an option; the others by size, where options have one, else at random."""
     found = Decisions()
 
     def choose(path: str, offered: tuple[object, ...]) -> int:
@@ -283,8 +294,8 @@ def _towards(node: object, wanted: str, option: int, rng: random.Random, *, larg
         else:
             sizes = [size_of(one) for one in offered]
             known = [size for size in sizes if size is not None]
-            sized = large and len(known) == len(sizes)
-            index = sizes.index(max(known)) if sized else rng.randrange(len(offered))
+            sized = rest is not None and len(known) == len(sizes)
+            index = sizes.index(rest(known)) if rest and sized else rng.randrange(len(offered))
         found[path] = index
         return index
 

@@ -104,6 +104,8 @@ class Entangled(nn.Module):
         for run in path.runs:
             self._lend(run, statistics)
             values.append(run.module(*[values[i] for i in run.sources]))
+            for weight in run.weights:  # or what was cut out would stay with the module
+                run.module._parameters[weight.own] = None
             for i in run.released:
                 values[i] = None
         output = values[path.graph.output]

@@ -22,7 +22,7 @@ from .options import RESULTS, VARIABLE
 from .show import ClosedOutputError, complain, console, emit, many, say, short_path
 from .supernets import said as remarks
 from .supernets import supernets
-from .watch import watching
+from .watch import status, watching
 
 DONE, NOTHING_FOUND, INTERRUPTED = 0, 1, 130
 
@@ -119,14 +119,17 @@ def _where(config: StudyConfig) -> str:
 
 
 def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -> int:
+    history = study.history
     if found is None:
-        if study.history.exhausted and not study.history.begun:
+        failed = [trial for trial in history.trials.values() if trial.outcome is not None and not trial.done]
+        if history.exhausted and not history.begun and not failed:
             raise Infeasible(
-                f"{folder.name}: {nothing_kept(study.history, study.plan.limits)}; widen a limit or the space. "
+                f"{folder.name}: {nothing_kept(history, study.plan.limits)}; widen a limit or the space. "
                 f"`{command_for('status', folder)}` has the whole ledger"
             )
+        last = f", the last, of kind {failed[-1].kind.value}, with {status(failed[-1])}" if failed else ""
         complain(
-            f"no trial of {folder.name} ended well; `{command_for('status', folder)}` says what happened"
+            f"no trial of {folder.name} ended well{last}; `{command_for('status', folder)}` says what happened"
         )
         return NOTHING_FOUND
     if not as_json:

@@ -202,8 +202,12 @@ def counted(study: Study, kind: Kind) -> str:
 def _progress(study: Study, kind: Kind) -> tuple[int, int]:
     if kind.about.candidate:
         return study.history.begun_told, max(study.plan.trials, len(study.history.begun))
-    asked, done = len(study.history.of(kind)), study.history.told_of[kind]
-    planned = finals(study.plan) if kind is Kind.FINAL else study.plan.confirm_top * study.plan.confirm_seeds
+    plan, asked, done = study.plan, len(study.history.of(kind)), study.history.told_of[kind]
+    planned = plan.strategy.planned(kind)
+    if kind is Kind.FINAL:
+        planned = finals(plan)
+    elif kind is Kind.CONFIRM:
+        planned = plan.confirm_top * plan.confirm_seeds
     return done, max(asked, planned)
 
 

@@ -1,7 +1,7 @@
 """Checkpoints of one training: each is one file, written whole, checked by its hash, loaded as plain data.
 
 A file is `checkpoint-<training>-<epoch>.pt`, where `<training>` is a hash of its identity. It holds a
-line with the SHA-256 of the rest, then what `torch.save` wrote. The last two are kept.
+line with the SHA-256 of the rest, then what `torch.save` wrote. The last two are kept. `Pace` says when one is due.
 """
 
 from __future__ import annotations
@@ -26,6 +26,28 @@ KEPT = 2
 HEAD = b"archscale checkpoint 1 "
 HEAD_BYTES = len(HEAD) + 64 + 1
 SLACK_BYTES = 16 << 20  # beside the tensors: names, generators, the format itself
+CALM = 20.0  # times what writing one took, until the next is due
+
+
+class Pace:
+    """When a training's next checkpoint is due: every so many seconds, more rarely where writing one takes long.
+
+    With 0 seconds one is always due.
+    """
+
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+        self._due_at = clock() + seconds
+
+    def when_due(self, write_one: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """Have a checkpoint written if one is due; returns the remarks of that."""
+        began = self._clock()
+        if began < self._due_at:
+            return ()
+        notes = write_one()
+        now = self._clock()
+        self._due_at = now + (max(self._seconds, CALM * (now - began)) if self._seconds else 0.0)
+        return notes
 
 
 def save(folder: Path, *, identity: str, epoch: int, state: State) -> None:
@@ -69,8 +91,8 @@ def _stem(identity: str) -> str:
 
 
 def _found(folder: Path, identity: str) -> list[Path]:
-    """Return a training's checkpoints, the newest first: epochs have six digits, so names sort as they do."""
-    return sorted(folder.glob(f"{_stem(identity)}*.pt"), reverse=True)
+    """Return a training's checkpoints, the newest first: a longer number is a larger one."""
+    return sorted(folder.glob(f"{_stem(identity)}*.pt"), key=lambda p: (len(p.name), p.name), reverse=True)
 
 
 def write(path: Path, *, identity: str, epoch: int, state: State) -> None:

@@ -40,6 +40,9 @@ from .supernet_file import keep_supernet
 from .workspace import Workspace
 
 LOOKED_AT = 8  # members whose memory is worked out before the training begins, beside the largest
+OUTSIDE = (
+    "no member within the limits was found, so that steps trained others, the nearest of some draws each"
+)
 COPIES = 4  # of the weights that a checkpoint holds at most
 
 
@@ -90,7 +93,8 @@ def train_shared(proposal: Proposal, workspace: Workspace) -> Result:
     hold a step.
     """
     settings = cast(SharedTraining, proposal.settings)
-    space = space_for(proposal.candidate.network, settings)
+    rng = random.Random(f"{proposal.seed} space")
+    space = space_for(proposal.candidate.network, settings, rng)
     shared = Shared(proposal=proposal, workspace=workspace, settings=settings, space=space)
     try:
         with seeded(proposal.seed, shared.rule.device):
@@ -104,7 +108,8 @@ def train_shared(proposal: Proposal, workspace: Workspace) -> Result:
     keep_supernet(workspace.folder, learner.model, epochs=proposal.epochs)
     checkpoint.clear(workspace.folder, identity=shared.identity)
     spent = {"supernet_seconds": learner.progress.seconds, "epochs": float(learner.progress.epoch)}
-    return Result(metrics={**metrics, **spent, "step_bytes": float(needed)}, notes=notes + more)
+    notes += more if space.keeps(space.one(rng)) else (OUTSIDE, *more)
+    return Result(metrics={**metrics, **spent, "step_bytes": float(needed)}, notes=notes)
 
 
 def _fresh(shared: Shared) -> Learner:
@@ -179,17 +184,20 @@ def _epochs(shared: Shared, learner: Learner) -> tuple[Mapping[str, float], tupl
     """Train to the last epoch, with reports and checkpoints; return the last metrics, and remarks."""
     metrics: Mapping[str, float] = {}
     notes: tuple[str, ...] = ()
-    while learner.progress.epoch < shared.proposal.epochs:
-        notes += _epoch(shared, learner)
-        progress = learner.progress
+    workspace, progress = shared.workspace, learner.progress
+    pace = checkpoint.Pace(workspace.clock, workspace.checkpoint_seconds)
+    while progress.epoch < shared.proposal.epochs:
+        notes += _epoch(shared, learner, pace)
         metrics = finite({"supernet_train_loss": progress.lost / progress.seen})
         progress.epoch, progress.step, progress.lost, progress.seen = progress.epoch + 1, 0, 0.0, 0
-        shared.workspace.report(progress.epoch, metrics)
+        workspace.report(progress.epoch, metrics)
+        if progress.epoch < shared.proposal.epochs:
+            notes += pace.when_due(lambda: _checkpointed(shared, learner))
     return metrics, notes
 
 
-def _epoch(shared: Shared, learner: Learner) -> tuple[str, ...]:
-    """Take the steps that are left of an epoch, with checkpoints as far apart as stated; return remarks."""
+def _epoch(shared: Shared, learner: Learner, pace: checkpoint.Pace) -> tuple[str, ...]:
+    """Take the steps that are left of an epoch, with checkpoints as they are due; return remarks."""
     workspace, progress = shared.workspace, learner.progress
     order = Generator().manual_seed(stream_seed(shared.proposal.seed, f"order {progress.epoch}"))
     part, batch = workspace.data.train, fixed(shared.recipe.batch)
@@ -197,19 +205,16 @@ def _epoch(shared: Shared, learner: Learner) -> tuple[str, ...]:
     augment = tuple(fixed(a) for a in shared.recipe.augment)
     notes: tuple[str, ...] = ()
     learner.model.train()
-    began = saved = workspace.clock()
     while progress.step < shared.steps:
         workspace.check_time()
+        began = workspace.clock()
         x, y = part.drawn(indices[progress.step], learner.batches, augment=augment)
         progress.lost += _step(shared, learner, x, y) * len(x)
         progress.seen += len(x)
         progress.step += 1
-        now = workspace.clock()
-        if now >= saved + workspace.checkpoint_seconds and progress.step < shared.steps:
-            progress.seconds, began = progress.seconds + now - began, now
-            notes += _checkpointed(shared, learner)
-            saved = workspace.clock()
-    progress.seconds += workspace.clock() - began
+        progress.seconds += workspace.clock() - began
+        if progress.step < shared.steps:
+            notes += pace.when_due(lambda: _checkpointed(shared, learner))
     return notes
 
 

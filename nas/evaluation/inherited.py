@@ -43,7 +43,7 @@ def score_inherited(proposal: Proposal, workspace: Workspace) -> Result:
             model,
             (
                 rule.arrange(part.pick(indices.to(rule.device)))
-                for indices in islice(torch.split(shuffled, batch), settings.batches)
+                for indices in islice(torch.split(shuffled, max(batch, 2)), settings.batches)
                 if len(indices) > 1
             ),
         )

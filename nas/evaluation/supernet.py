@@ -44,7 +44,6 @@ from .supernet_step import expectation, step
 from .workspace import Workspace
 
 LOOK_STEPS = 50  # between two looks at the loss within an epoch
-CALM = 20.0  # times what writing a checkpoint took, until the next one is due
 
 
 class TooLarge(TrialFailure):
@@ -92,7 +91,10 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
 def _trained(search: Search, proposal: Proposal, workspace: Workspace, identity: str) -> tuple[str, ...]:
     """Take all steps that are left, with a look after each epoch and checkpoints in between; return remarks."""
     notes: tuple[str, ...] = ()
-    due, total = workspace.clock() + workspace.checkpoint_seconds, search.epochs * search.weights.steps
+    pace, total = (
+        checkpoint.Pace(workspace.clock, workspace.checkpoint_seconds),
+        search.epochs * search.weights.steps,
+    )
     while search.done < total and not _stops(search):
         workspace.check_time()
         began = workspace.clock()
@@ -104,10 +106,8 @@ def _trained(search: Search, proposal: Proposal, workspace: Workspace, identity:
             metrics = _look(search, workspace)
             workspace.report(search.epoch, metrics)
             _write_history(search, workspace.folder)
-        if workspace.clock() >= due and search.done < total:
-            began = workspace.clock()
-            notes += _saved(search, workspace, identity)
-            due = workspace.clock() + max(workspace.checkpoint_seconds, CALM * (workspace.clock() - began))
+        if search.done < total:
+            notes += pace.when_due(lambda: _saved(search, workspace, identity))
     return notes
 
 

@@ -164,16 +164,17 @@ def _epochs(training: Training, learner: Learner) -> tuple[Mapping[str, float], 
     """Train to the last epoch, with reports and checkpoints; return its metrics, and remarks."""
     workspace, progress = training.workspace, learner.progress
     notes: tuple[str, ...] = ()
-    saved = workspace.clock()
+    pace = checkpoint.Pace(workspace.clock, workspace.checkpoint_seconds)
     model = workspace.ranks.over(learner.model)
     while progress.epoch < training.proposal.epochs:
         progress.metrics = _epoch(training, learner, model)
         workspace.report(progress.epoch, progress.metrics)
-        due = workspace.clock() >= saved + workspace.checkpoint_seconds
-        needed = training.goes_on if progress.epoch == training.proposal.epochs else due
-        if needed and workspace.ranks.first:
+        if not workspace.ranks.first:
+            continue
+        if progress.epoch < training.proposal.epochs:
+            notes += pace.when_due(lambda: _saved(training, learner))
+        elif training.goes_on:
             notes += _saved(training, learner)
-            saved = workspace.clock()
     return progress.metrics, notes
 
 

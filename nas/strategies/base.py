@@ -18,10 +18,10 @@ from scaling.constraints import Limit
 from search_spaces.automaton import count
 from search_spaces.data import Data
 from search_spaces.moves import enumerate_members, sample
+from search_spaces.walks import walk
 
 from ..proposal import Kind, Settings
 from ..recipe import Candidate, Space
-from .walks import walk
 
 Code = tuple[int, ...]
 TRIES = 200  # moves of the strategy's own, then as many fair samples, before the space is listed
@@ -173,6 +173,10 @@ class StrategyConfig(Data):
     def trainings(self, most: int) -> int:
         """Return how many architectures it has trained, of the `most` that a study allows."""
         return most
+
+    def planned(self, kind: Kind) -> int:
+        """Return how many jobs of a kind it means to ask for, 0 where it cannot say; of candidates, the study says."""
+        return 0
 
     def start(self, scope: Scope) -> Strategy:
         """Return the machine at the beginning of a study."""

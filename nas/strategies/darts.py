@@ -37,6 +37,9 @@ class Darts(StrategyConfig):
     def trainings(self, most: int) -> int:
         return min(most, self.searches)
 
+    def planned(self, kind: Kind) -> int:
+        return self.searches if kind is Kind.SUPERNET else 0
+
     def check_space(self, space: Space) -> None:
         check_gradient(_one(space), self.supernet)
 

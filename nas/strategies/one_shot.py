@@ -52,6 +52,9 @@ class OneShot(StrategyConfig):
     def trainings(self, most: int) -> int:
         return min(most, self.best + self.others)
 
+    def planned(self, kind: Kind) -> int:
+        return {Kind.SUPERNET: 1, Kind.INHERIT: self.evaluations}.get(kind, 0)
+
     def check_space(self, space: Space) -> None:
         """Raise `BadInput` where there is nothing to share, or by its path what members cannot share."""
         if not isinstance(space, Candidate):

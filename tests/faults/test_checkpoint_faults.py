@@ -334,3 +334,33 @@ def test_only_one_place_loads_tensors_and_it_loads_no_code() -> None:
     lines = [line for path in folder.glob("*.py") for line in path.read_text().splitlines()]
     [call] = [line for line in lines if "torch.load(" in line]
     assert "weights_only=True" in call
+
+
+def test_where_writing_takes_long_checkpoints_come_more_rarely() -> None:
+    now = 0.0
+    pace = checkpoint.Pace(lambda: now, 5.0)
+
+    def write_one() -> tuple[str, ...]:
+        nonlocal now
+        now += 3.0
+        return ("written",)
+
+    heard = []
+    for _ in range(130):
+        now += 1.0
+        if pace.when_due(write_one):
+            heard.append(now)
+    assert heard == [8.0, 71.0, 134.0]  # 20 times what the writing took lies between
+
+
+def test_without_seconds_between_them_a_checkpoint_is_always_due() -> None:
+    pace = checkpoint.Pace(lambda: 1.0, 0.0)
+    assert [pace.when_due(lambda: ("written",)) for _ in range(3)] == [("written",)] * 3
+
+
+def test_the_newest_checkpoint_is_the_one_of_the_largest_number(tmp_path: Path) -> None:
+    for epoch in (999_999, 1_000_000, 1_000_001):
+        checkpoint.save(tmp_path, identity="a", epoch=epoch, state={"at": epoch})
+    found, _ = checkpoint.resume(tmp_path, identity="a", expected_bytes=0, restore=lambda state: state["at"])
+    assert found == 1_000_001
+    assert len(list(tmp_path.iterdir())) == checkpoint.KEPT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from scaling.constraints import parse_limit
 from scaling.cost import cost
 from search_spaces import Choice, Classifier, Conv, MBConv, Network, NeverFalls, Repeat, Stage, decisions
 from search_spaces.extremes import extreme
-from search_spaces.moves import keeps_conditions
+from search_spaces.moves import enumerate_members, keeps_conditions, sample
 from search_spaces.presets import mixed, mobile
 from search_spaces.serialise import from_data, to_data
 
@@ -88,8 +89,43 @@ def test_extremes_keep_conditions() -> None:
 
 
 def test_only_limits_that_formulas_know_shape_the_training() -> None:
-    space = space_for(FLAT, SharedTraining(limits=("macs <= 1M", "latency_ms <= 4")))
+    space = space_for(FLAT, SharedTraining(limits=("macs <= 1M", "latency_ms <= 4")), random.Random(0))
     assert [limit.metric for limit in space.limits] == ["macs"]
+    assert space.starts == ()  # most members keep it: drawing will do
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_members_keep_limits_that_one_draw_in_hundreds_keeps(sampler: Sampler) -> None:
+    settings = SharedTraining(limits=("macs <= 40M",))
+    space = space_for(mobile((1, 32, 32), 10), settings, random.Random(0))
+    assert len(space.starts) > 16
+    paths = [member for step in range(3) for member in sampler.paths(space, random.Random(step))]
+    assert all(cost(member).macs <= 40e6 for member in paths)
+    assert len(set(paths)) > len(paths) // 2
+
+
+def test_walks_within_limits_come_to_all_that_keep_them_about_alike() -> None:
+    layer = Choice(Conv(kernel=Choice(3, 5)), MBConv(kernel=Choice(3, 5), expand=2.0))
+    stage = Stage(blocks=Repeat(layer, Choice(1, 2), independent=True), width=Choice(4, 8, 12))
+    small = replace(FLAT, stages=(stage,))
+    keeps = [member for member in enumerate_members(small) if cost(member).macs <= 40_000]
+    space = Space(small, (parse_limit("macs <= 40000"),), starts=tuple(keeps[:1]))
+    assert 20 < len(keeps) < 50  # of 60
+    rng = random.Random(0)
+    seen: Counter[Network] = Counter()
+    for _ in range(40 * len(keeps)):
+        seen[space.one(rng)] += 1
+    assert seen.keys() == set(keeps)
+    assert sum((n - 40) ** 2 / 40 for n in seen.values()) < 2.5 * len(keeps)  # chi-squared over its freedom
+
+
+def test_where_no_member_keeps_the_limits_the_nearest_of_some_draws_is_trained() -> None:
+    settings = SharedTraining(limits=("macs <= 1k",))
+    space = space_for(FLAT, settings, random.Random(0))
+    assert space.starts == ()
+    assert space.excess(space.one(random.Random(0))) <= min(
+        space.excess(sample(FLAT, random.Random(seed))) for seed in range(50)
+    )
 
 
 @pytest.mark.parametrize(

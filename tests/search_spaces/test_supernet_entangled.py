@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from search_spaces import (
     ActConv,
     ActSeparable,
+    Branches,
     Cell,
     Choice,
     Classifier,
@@ -27,6 +28,7 @@ from search_spaces import (
     Network,
     NeverFalls,
     OutOfSpace,
+    Part,
     Repeat,
     Shared,
     Skip,
@@ -357,3 +359,19 @@ def test_layers_of_every_member_lie_within_the_largest() -> None:
                     assert isinstance(held, Convolution)
                     assert node.layer.out <= held.out
                     assert all(a <= b for a, b in zip(node.layer.kernel, held.kernel, strict=True))
+
+
+def test_a_branch_that_is_widest_beside_narrow_ones_is_held_whole() -> None:
+    part = Part(block=Conv(), width=Choice(8, 16, 24, 32, 64))
+    space = one_stage(Branches(parts=(part,) * 4))  # 625 members: too many to go through
+    net, rng = Entangled(space), random.Random(3)
+    for _ in range(100):
+        net.path(sample(space, rng))  # raises where a layer is larger than what is held
+
+
+def test_no_cut_of_a_weight_stays_with_a_module() -> None:
+    net, rng = supernet("mobile"), random.Random(4)
+    for _ in range(2):
+        one = sample(net.space, rng)
+        net(batch(one), one).sum().backward()
+    assert all(own is None for module in net._layers.values() for own in module._parameters.values())

@@ -113,3 +113,23 @@ def test_limits_that_nothing_satisfies_end_before_the_supernet(nas: Nas, tmp_pat
     assert code == 3
     assert "macs <= 1M" in err
     assert not (tmp_path / "one").exists()
+
+
+def test_a_supernet_that_fails_is_said_to_have_failed_and_no_limit_is_blamed(
+    nas: Nas, tmp_path: Path
+) -> None:
+    instant(
+        tmp_path, "one", "space=mixed", "strategy=one_shot",
+        score=lambda _: Outcome(status=Status.DIVERGED, note="nan"),
+    )  # fmt: skip
+    code, _, err = nas("resume", "one", "--results", tmp_path)
+    assert code == 1
+    assert "no trial of one ended well, the last, of kind supernet, with diverged: nan" in err
+
+
+def test_supernets_and_scores_are_counted_by_how_many_there_will_be(nas: Nas, tmp_path: Path) -> None:
+    _, out, _ = nas("search", *SMALL, "space=mixed", "--name", "one", "--results", tmp_path)
+    assert "supernet 1/1" in out
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("inherited weights ")] == [
+        f"{n}/5" for n in range(1, 6)
+    ]

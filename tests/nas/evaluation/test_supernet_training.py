@@ -279,3 +279,28 @@ def test_members_of_a_trained_supernet_tell_digits_apart_without_training_of_the
         )
         outcome = run(scored, replace(workspace(tmp_path / "own", data=data), parent=tmp_path))
         assert outcome.metrics["inherited_accuracy"] > 0.9
+
+
+def test_short_epochs_are_checkpointed_too_as_often_as_seconds_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, written, save = 0.0, list[int](), checkpoint.save
+
+    def counted(folder: Path, *, identity: str, epoch: int, state: checkpoint.State) -> None:
+        written.append(epoch)
+        save(folder, identity=identity, epoch=epoch, state=state)
+
+    def pass_two_seconds(_epoch: int, _metrics: Mapping[str, float]) -> None:
+        nonlocal now
+        now += 2.0  # of an epoch, which is shorter than what lies between two checkpoints
+
+    monkeypatch.setattr(checkpoint, "save", counted)
+    place = replace(workspace(tmp_path), clock=lambda: now, report=pass_two_seconds, checkpoint_seconds=4.0)
+    job.train_shared(proposal(epochs=6), place)
+    assert written == [2 * STEPS, 4 * STEPS]  # the last epoch needs none
+
+
+def test_training_outside_of_limits_that_nothing_keeps_is_remarked_on(tmp_path: Path) -> None:
+    settings = SharedTraining(sampler=Uniform(), limits=("macs <= 1k",))
+    done = job.train_shared(proposal(settings=settings, epochs=1), workspace(tmp_path))
+    assert job.OUTSIDE in done.notes

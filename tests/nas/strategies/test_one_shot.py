@@ -224,6 +224,17 @@ def test_it_says_whether_inherited_scores_rank_as_trainings_do(
     assert found.low < found.high
 
 
+def test_a_cost_that_is_the_first_objective_says_nothing_of_how_scores_rank(tmp_path: Path) -> None:
+    objectives = tuple(map(Objective.parse, ("macs:min", "validation_accuracy:max")))
+    strategy = OneShot(search=Random(), evaluations=30, best=5, others=5)
+    study = Study(plan(strategy=strategy, objectives=objectives), Journal.create(tmp_path / "run", {}))
+    drive(study, sign=-1)
+    found = agreement(study.history, study.plan)
+    assert found is not None
+    assert found.tau is not None
+    assert found.tau < 0
+
+
 def test_too_few_pairs_are_said_not_to_show_anything() -> None:
     few = Agreement(scored=9, trained=3, tau=1 / 3, low=None, high=None)
     assert "not shown to be above 0" in str(few.warning)

@@ -12,9 +12,9 @@ from toys import Word, nested, word
 
 from nas.strategies import Evolution, Random, Scope, StrategyConfig, Told
 from nas.strategies.base import SAMPLES, TRIES, WALKS
-from nas.strategies.walks import KEPT, STEPS, walk
 from search_spaces import Choice, count, enumerate_members
 from search_spaces.moves import encode
+from search_spaces.walks import KEPT, STEPS, walk
 
 SURE = 1e-3  # of a chance below this, what was drawn was not drawn fairly
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from math import exp, inf, log
 from typing import TypeVar
 
-from search_spaces.automaton import automaton, draw, option_counts
-from search_spaces.choice import Choice, Decisions
-from search_spaces.making import from_decisions
+from .automaton import automaton, draw, option_counts
+from .choice import Choice, Decisions, decisions
+from .making import from_decisions
 
 SpaceT = TypeVar("SpaceT")
 STEPS = 1000  # of one walk
@@ -56,6 +56,28 @@ def walk(
             if not height:
                 kept.append(member)
     yield from reversed(kept)
+
+
+def wander(
+    space: SpaceT | Choice[SpaceT],
+    member: SpaceT,
+    keeps: Callable[[SpaceT], bool],
+    rng: random.Random,
+    *,
+    moves: int,
+) -> SpaceT:
+    """Return where a walk of so many moves from a member ends that never leaves what keeps the limits.
+
+    From a fair draw among what keeps them it leads to another one: each move and its reverse are equally likely.
+    """
+    here = decisions(space, member)
+    for _ in range(moves):
+        moved = _moved(space, here, rng)
+        if moved is not None and rng.random() < exp(min(0.0, moved[1])):
+            there = from_decisions(space, moved[0])
+            if keeps(there):
+                here, member = moved[0], there
+    return member
 
 
 def _temperature(elapsed: float) -> float:
