@@ -23,12 +23,13 @@ from pydantic import Field
 from scaling.cost import cost
 from scaling.expected import Expected, expected, expected_latency
 from scaling.latency_table import load_table, refuse_another
+from search_spaces.automaton import count
 from search_spaces.block import Whole
 from search_spaces.check import combinators
 from search_spaces.data import ByKind, register
 from search_spaces.errors import BadInput
 from search_spaces.mixture import Mixing, Mixture, opened
-from search_spaces.network import Network
+from search_spaces.network import Network, lower
 from search_spaces.settling import settled_choices
 
 from .proposal import Settings
@@ -104,7 +105,13 @@ def mixture_of(space: Network, settings: Gradient) -> Mixture:
         partial=settings.partial, edges=settings.edges, pool_norm=settings.pool_norm, zero=settings.zero,
         derive_zero=settings.derive_zero, auxiliary=settings.auxiliary_skip > 0,
     )  # fmt: skip
-    return opened(settled_choices(space, settings.fix), mixing)
+    settled = settled_choices(space, settings.fix)
+    if settled.conditions and not count(settled):
+        raise BadInput(
+            f"fix: got {', '.join(settings.fix) or 'nothing'}, with which no member keeps the space's conditions, "
+            "expected values that some member has together; change one of them"
+        )
+    return opened(settled, mixing)
 
 
 def expected_cost(mixture: Mixture, settings: Gradient, *, space: Network) -> Expected | None:
@@ -114,6 +121,10 @@ def expected_cost(mixture: Mixture, settings: Gradient, *, space: Network) -> Ex
     table's device need not be the one that searches.
     """
     if settings.cost_target is None:
+        if settings.cost_table is not None:
+            raise BadInput(
+                "cost_table: got one without a cost_target, without which costs count for nothing; set cost_target"
+            )
         return None
     if settings.cost == "latency_ms":
         if settings.cost_table is None:
@@ -144,4 +155,17 @@ def check_gradient(space: Candidate, settings: Gradient) -> None:
         raise BadInput(
             f"order: got 2 with mixing: {settings.mixing}, which draws anew for each loss, expected 1; set order: 1"
         )
-    expected_cost(mixture_of(space.network, settings), settings, space=space.network)
+    mixture = mixture_of(space.network, settings)
+    lower(mixture.network)  # whose options may not fit side by side
+    expected_cost(mixture, settings, space=space.network)
+    mixed = list(mixture.mixed())
+    for name, asked, used in (
+        ("partial", settings.partial > 1, any(one.partial > 1 for one in mixed)),
+        ("edges", settings.edges, bool(mixture.edges)),
+        ("auxiliary_skip", settings.auxiliary_skip > 0, any(one.auxiliary is not None for one in mixed)),
+    ):
+        if asked and not used:
+            raise BadInput(
+                f"{name}: got {getattr(settings, name)} in a space that has nothing to use it on, expected cells whose "
+                f"edges choose their operation{', a skip among them' if name == 'auxiliary_skip' else ''}; leave it out"
+            )

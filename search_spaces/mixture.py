@@ -8,7 +8,7 @@ A `Pick` of k edges keeps them all, and each has one entry more, the last, for "
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -105,6 +105,15 @@ class Mixture:
     def vectors(self) -> dict[str, int]:
         """How many numbers each vector has, by path: first the slots', then those over edges."""
         return {path: slot.entries for path, slot in self.slots.items()} | self.edges
+
+    def mixed(self) -> Iterator[Mixed]:
+        """Yield what stands where options are, place by place."""
+        for _, block, *_ in placed(self.network):
+            if isinstance(block, Mixed):
+                yield block
+            elif isinstance(block, Cell):
+                edges = (edge for node in block.nodes for edge in cast("tuple[Edge, ...]", node))
+                yield from (edge.op for edge in edges if isinstance(edge.op, Mixed))
 
 
 def opened(space: Network, mixing: Mixing = Mixing()) -> Mixture:

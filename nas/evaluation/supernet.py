@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from typing import cast
 
 import torch
@@ -56,7 +57,7 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
     """Train a space's mixture supernet by the proposal's `Gradient` settings.
 
     Metrics of the last epoch: train_loss, alpha_loss, entropy (of what options weigh, a part of the largest),
-    skip_share (of the derived architecture's choices), supernet_validation_accuracy and
+    skip_share (of the derived architecture's choices), supernet_validation_accuracy (not where one path is sampled),
     derived_validation_accuracy (the derived path on the supernet's weights, its norms fitted anew; of a regression
     _rmse, _r2), epochs, train_seconds. Weights: what each option weighs, by the path of its slot. `supernet.json` in
     the trial's folder has all of it for every epoch.
@@ -78,7 +79,7 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
             )  # fmt: skip
             resumed, notes = checkpoint.resume(
                 workspace.folder, identity=identity, expected_bytes=_state_bytes(search),
-                restore=partial(restore, search),
+                restore=partial(restore, search), unit="step",
             )  # fmt: skip
             more = _trained(search if resumed is None else resumed, proposal, workspace, identity)
     except TrialFailure:
@@ -91,10 +92,8 @@ def train_mixture(proposal: Proposal, workspace: Workspace) -> Result:
 def _trained(search: Search, proposal: Proposal, workspace: Workspace, identity: str) -> tuple[str, ...]:
     """Take all steps that are left, with a look after each epoch and checkpoints in between; return remarks."""
     notes: tuple[str, ...] = ()
-    pace, total = (
-        checkpoint.Pace(workspace.clock, workspace.checkpoint_seconds),
-        search.epochs * search.weights.steps,
-    )
+    pace = checkpoint.Pace(workspace.clock, workspace.checkpoint_seconds)
+    total = search.epochs * search.weights.steps
     while search.done < total and not _stops(search):
         workspace.check_time()
         began = workspace.clock()
@@ -148,12 +147,13 @@ def _scores(search: Search, network: Network, workspace: Workspace) -> Mapping[s
             check_time=workspace.check_time,
         )
 
-    # One who samples paths never trains two options side by side: the derived path stands for that supernet.
-    whole = path if search.settings.mixing == "gumbel" else Path(search.vectors(), None, search.net)
-    scores = score(whole, "supernet_validation")
+    # One who samples paths never trains two options side by side: there is no supernet as a whole to score.
+    sampled = search.settings.mixing == "gumbel"
+    scores = {} if sampled else score(Path(search.vectors(), None, search.net), "supernet_validation")
+    few = search.weights.numbers[: CALIBRATING * batch]
+    whole = len(few) // batch * batch or len(few)  # a rest would count as much as a batch
     fitting = [
-        search.rule.arrange(workspace.data.train.pick(numbers))
-        for numbers in torch.split(search.weights.numbers[: CALIBRATING * batch], batch)
+        search.rule.arrange(workspace.data.train.pick(numbers)) for numbers in torch.split(few[:whole], batch)
     ]
     with recalibrated(search.net, path, fitting):
         return {**scores, **score(path, "derived_validation")}
@@ -162,7 +162,8 @@ def _scores(search: Search, network: Network, workspace: Workspace) -> Mapping[s
 def _stops(search: Search) -> bool:
     """Tell whether skips have come to dominate a cell, where that ends a search (Liang et al. 2019, DARTS+)."""
     most = search.settings.stop_at_skips
-    if most is None or not search.trace or search.done % search.weights.steps:
+    unmoved = search.epoch <= search.settings.warmup
+    if most is None or unmoved or not search.trace or search.done % search.weights.steps:
         return False
     counts = skips(search.mixture, derive(search.mixture, search.shares()))
     return any(skipping >= most for skipping, _ in counts.values())
@@ -226,9 +227,11 @@ def _write_history(search: Search, folder: pathlib.Path) -> None:
 def _identity(proposal: Proposal, workspace: Workspace) -> str:
     """Return what makes a checkpoint this search's: space, settings, budget, seed, data and kind of device."""
     of, device = proposal.identity, torch.device(workspace.device).type
+    table = cast(Gradient, proposal.settings).cost_table
+    costs = "" if table is None else f", costs of {sha256(pathlib.Path(table).read_bytes()).hexdigest()[:16]}"
     return (
         f"{of.job} on the space {of.key}, recipe {of.recipe}, for {of.epochs} epochs with seed {of.seed} "
-        f"on {len(workspace.data.train)} examples on {device}"
+        f"on {len(workspace.data.train)} examples on {device}{costs}"
     )
 
 

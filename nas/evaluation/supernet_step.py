@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -89,7 +91,7 @@ def _advance(search: Search, given: Given) -> None:
         _parameters_step(search, given, given.held_out)
     with torch.no_grad():
         mix = _mixed(search, given)
-    loss = _loss(search, given, given.train, mix)
+    loss = _loss(search, given, given.train, mix, computing=search.rule.computing)
     torch.autograd.backward(loss)
     search.optimiser.step(given.lr)
     search.sums[0] += loss.detach()
@@ -99,8 +101,11 @@ def _advance(search: Search, given: Given) -> None:
 def _parameters_step(search: Search, given: Given, held_out: Batch) -> None:
     """Take one step of the architecture parameters."""
 
+    # The nudge of second order is smaller than bfloat16 can tell.
+    computing = search.rule.computing if search.settings.order == 1 else nullcontext
+
     def lost(batch: Batch) -> Tensor:
-        return _loss(search, given, batch, _mixed(search, given))
+        return _loss(search, given, batch, _mixed(search, given), computing=computing)
 
     if search.settings.order == 1:
         gradient, loss = first_order(search.alphas, lambda: lost(held_out))
@@ -146,11 +151,18 @@ def _mixed(search: Search, given: Given) -> Mixed:
     return mixed(search.settings, search.rows, search.alphas, search.noise, place=given.place)
 
 
-def _loss(search: Search, given: Given, batch: Batch, mix: Mixed) -> Tensor:
+def _loss(
+    search: Search,
+    given: Given,
+    batch: Batch,
+    mix: Mixed,
+    *,
+    computing: Callable[[], AbstractContextManager[object]],
+) -> Tensor:
     x, y = batch
     vectors = search.rows.vectors(mix.table)
     if given.auxiliary is not None:
         vectors[AUXILIARY] = given.auxiliary
-    with search.rule.computing():
+    with computing():
         output = search.net(search.rule.arrange(x), vectors, mix.only)
     return training_loss(output.float(), y, by=search.by)

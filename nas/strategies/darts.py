@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
+from math import exp
 from typing import ClassVar
 
 from search_spaces.block import Whole
 from search_spaces.data import register
-from search_spaces.derivation import derived
+from search_spaces.derivation import Weights, derive, derived
 from search_spaces.errors import BadInput
+from search_spaces.mixture import Mixture
+from search_spaces.network import Network
 
 from ..gradient import Gradient, check_gradient, mixture_of
 from ..proposal import Kind
@@ -17,6 +21,9 @@ from ..recipe import Candidate, Space
 from .base import Answer, Request, Scope, Strategy, StrategyConfig, Told, Wait
 
 LOOKED_AT = 2000  # derived architectures, the likeliest first, until one keeps the limits and is new
+PRICES = tuple(2.0**power for power in range(-2, 11))  # of the excess over the limits, in nats
+MOST_EXCESS = 1e3  # of what cannot be built, which breaks them without end
+LOOKED_AT_EACH = 50  # then, at each price
 
 
 @register
@@ -25,7 +32,8 @@ class Darts(StrategyConfig):
     """Trains a supernet of the whole space for `epochs`, derives, has that trained; `searches` times, seeds apart.
 
     The paper searches four times and keeps the best by validation. Of what the supernet derives, the likeliest
-    architecture that keeps the limits and was not trained yet is asked for. `supernet` says how options are mixed.
+    architecture that keeps the limits and was not trained yet is asked for; where none of the 2,000 likeliest does,
+    options weigh the less the more they exceed the limits, until one does. `supernet` says how options are mixed.
     """
 
     shares_weights: ClassVar[bool] = True
@@ -41,7 +49,13 @@ class Darts(StrategyConfig):
         return self.searches if kind is Kind.SUPERNET else 0
 
     def check_space(self, space: Space) -> None:
+        """Raise `BadInput` where there is nothing to mix, or what is said of it does not go together."""
         check_gradient(_one(space), self.supernet)
+        if self.supernet.warmup >= self.epochs:
+            raise BadInput(
+                f"strategy.supernet.warmup: got {self.supernet.warmup} of {self.epochs} epochs, expected fewer, for "
+                "until then what options weigh stays as it began; lower it, or raise strategy.epochs"
+            )
 
     def start(self, scope: Scope) -> Strategy:
         return _Darts(self, scope)
@@ -77,11 +91,37 @@ class _Darts:
     def _derived(self, supernet: Told) -> Candidate | None:
         """Return the likeliest architecture that may be trained."""
         space = _one(self.scope.space)
-        networks = derived(mixture_of(space.network, self.config.supernet), supernet.weights)
+        mixture = mixture_of(space.network, self.config.supernet)
+        likeliest = islice(derived(mixture, supernet.weights), LOOKED_AT)
         candidates = (
-            Candidate(network=network, recipe=space.recipe) for network in islice(networks, LOOKED_AT)
+            Candidate(network=network, recipe=space.recipe)
+            for network in chain(likeliest, self._cheaper(mixture, supernet.weights))
         )
         return next(filter(self.scope.admits, candidates), None)
+
+    def _cheaper(self, mixture: Mixture, weights: Weights) -> Iterator[Network]:
+        """Yield what is likeliest where the excess of each option, alone, is taken off the log of what it weighs.
+
+        The price of the excess rises, so that the first that keeps the limits has given up little.
+        """
+        excess = {
+            path: self._excess(mixture, weights, path, slot.entries) for path, slot in mixture.slots.items()
+        }
+        for price in PRICES:
+            priced = {
+                path: tuple(w * exp(-price * (e - min(excess[path]))) for w, e in zip(own, excess[path], strict=True))
+                if path in excess else own
+                for path, own in weights.items()
+            }  # fmt: skip
+            yield from islice(derived(mixture, priced), LOOKED_AT_EACH)
+
+    def _excess(self, mixture: Mixture, weights: Weights, path: str, entries: int) -> tuple[float, ...]:
+        """Return by how much limits are broken where a slot takes one entry or another, all else as derived."""
+        recipe = _one(self.scope.space).recipe
+        alone = [tuple(float(i == entry) for i in range(entries)) for entry in range(entries)]
+        networks = (derive(mixture, {**weights, path: one}) for one in alone)
+        found = (self.scope.excess(Candidate(network=network, recipe=recipe)) for network in networks)
+        return tuple(min(one, MOST_EXCESS) for one in found)
 
 
 def _one(space: Space) -> Candidate:

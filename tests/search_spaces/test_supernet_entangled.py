@@ -363,7 +363,7 @@ def test_layers_of_every_member_lie_within_the_largest() -> None:
 
 def test_a_branch_that_is_widest_beside_narrow_ones_is_held_whole() -> None:
     part = Part(block=Conv(), width=Choice(8, 16, 24, 32, 64))
-    space = one_stage(Branches(parts=(part,) * 4))  # 625 members: too many to go through
+    space = one_stage(Branches(parts=(part,) * 4), width=36)  # 625 members: too many to go through
     net, rng = Entangled(space), random.Random(3)
     for _ in range(100):
         net.path(sample(space, rng))  # raises where a layer is larger than what is held

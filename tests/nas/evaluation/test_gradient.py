@@ -15,9 +15,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from nas.data.device import DevicePart, OnDevice
-from nas.evaluation import Workspace, layout, run, supernet
+from nas.evaluation import Workspace, layout, run, supernet, supernet_step
 from nas.evaluation.gradient_steps import NUDGE, first_order, second_order
 from nas.evaluation.mixing import mixed, rows_of, shares
+from nas.evaluation.precision import Precision
 from nas.evaluation.supernet_signs import entropy, recalibrated, skip_share, warnings
 from nas.gradient import Gradient, check_gradient, mixture_of
 from nas.proposal import Kind, Outcome, Proposal, Status
@@ -25,15 +26,17 @@ from nas.recipe import Candidate, Recipe
 from scaling.cost import cost
 from scaling.expected import expected
 from scaling.training_memory import saved_bytes
-from search_spaces import Cell, Choice
+from search_spaces import Cell, Choice, Classifier, Conv, Stage
 from search_spaces.derivation import derive
-from search_spaces.errors import BadInput
+from search_spaces.errors import ArchscaleError, BadInput
 from search_spaces.mixed import AUXILIARY
 from search_spaces.mixture import Mixing, opened
 from search_spaces.network import Network
 from search_spaces.presets import preset
 from search_spaces.supernet import Supernet
 
+FIXED = ("stem.width = smallest", "stages[*].width = option 1", "stages[*].blocks.count = 1")
+UNEVEN = ("stages[0].width = largest", "stages[1].width = smallest", "stages[2].width = largest")
 PLAIN = Gradient(batch=8, alpha_lr=0.05, look=16)
 WAYS = {
     "softmax": PLAIN,
@@ -294,7 +297,7 @@ def test_a_killed_search_continues_bit_for_bit_in_the_middle_of_an_epoch(
             with pytest.raises(Killed):
                 run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
     again = run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
-    assert "continued after epoch" in again.note
+    assert "continued after step" in again.note
     assert result(again) == result(unbroken)
     assert [e["weights"] for e in _epochs(tmp_path / "broken")] == [
         e["weights"] for e in _epochs(tmp_path / "whole")
@@ -341,7 +344,7 @@ def test_a_damaged_checkpoint_is_not_used_and_the_earlier_one_is(
         newest.write_bytes({"truncated": whole[:half], "flipped": flipped, "empty": b""}[damage])
     again = run(asked, workspace(folder, checkpoint_seconds=0.0, clock=Ticks()))
     assert result(again) == result(unbroken)
-    assert "continued after epoch 4" in again.note
+    assert "continued after step 4" in again.note
     if damage != "missing":
         assert "was not used" in again.note
 
@@ -440,6 +443,72 @@ def test_a_supernet_beyond_the_memory_is_refused_before_it_is_made(
 def test_settings_that_cannot_be_are_refused_beforehand(settings: Gradient, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         check_gradient(Candidate(network=tiny()), settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (replace(PLAIN, fix=(FIXED[0], FIXED[2], *UNEVEN)), "fix: got .*with wh"),
+        (replace(PLAIN, fix=FIXED, partial=2), "partial: got 2 in a space that has nothing to use it on"),
+        (replace(PLAIN, fix=FIXED, edges=True), "edges: got True in a space"),
+        (replace(PLAIN, fix=FIXED, auxiliary_skip=1.0), "auxiliary_skip: got 1.0 .*a skip among them"),
+        (replace(PLAIN, fix=FIXED, cost="latency_ms", cost_table="none.json"), "cost_table: got one without a cost_t"),
+    ],
+)  # fmt: skip
+def test_settings_that_a_space_cannot_use_are_refused_beforehand(settings: Gradient, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        check_gradient(Candidate(network=preset("mixed", (1, 8, 8), classes=10)), settings)
+
+
+def test_options_that_do_not_fit_side_by_side_are_refused_before_anything_is_written() -> None:
+    unlike = Network(
+        input=(1, 8, 8), head=Classifier(classes=5),
+        stages=(Stage(blocks=(Choice(Conv(), Conv(padding="valid")),), width=8),),
+    )  # fmt: skip
+    with pytest.raises(ArchscaleError):
+        check_gradient(Candidate(network=unlike), PLAIN)
+    with pytest.raises(ArchscaleError):
+        check_gradient(
+            Candidate(network=preset("darts", (3, 8, 8), classes=5, width=16)), replace(PLAIN, partial=3)
+        )
+
+
+def test_skips_at_the_end_of_a_warm_up_end_nothing(tmp_path: Path) -> None:
+    settings = replace(PLAIN, stop_at_skips=1, alpha_lr=1e-9, warmup=2)
+    for seed in range(3):
+        outcome = run(proposal(settings, epochs=3, seed=seed), workspace(tmp_path / str(seed)))
+        assert outcome.metrics["epochs"] == 3
+
+
+def test_who_samples_one_path_scores_what_is_derived_alone(tmp_path: Path) -> None:
+    outcome = run(proposal(WAYS["gumbel"]), workspace(tmp_path))
+    assert "derived_validation_accuracy" in outcome.metrics
+    assert not any(name.startswith("supernet_") for name in outcome.metrics)
+
+
+def test_second_order_is_computed_in_full_precision_whatever_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, seen, forward = [False], set[tuple[bool, torch.dtype]](), Supernet.forward
+
+    def entered(*given: object, **more: object) -> tuple[Tensor, Tensor]:
+        inside[0] = True
+        found = second_order(*given, **more)  # type: ignore[arg-type]
+        inside[0] = False
+        return found
+
+    def watched(net: Supernet, *given: object) -> Tensor:
+        output = forward(net, *given)  # type: ignore[arg-type]
+        seen.add((inside[0], output.dtype))
+        return output
+
+    half = Precision(device=torch.device("cpu"), format=torch.bfloat16)
+    monkeypatch.setattr(supernet, "precision", lambda _: half)
+    monkeypatch.setattr(supernet_step, "second_order", entered)
+    monkeypatch.setattr(Supernet, "forward", watched)
+    outcome = run(proposal(WAYS["second order"], epochs=1), workspace(tmp_path))
+    assert outcome.status is Status.DONE
+    assert seen == {(True, torch.float32), (False, torch.bfloat16)}
 
 
 def test_a_recipe_with_a_choice_is_refused() -> None:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from supernets import tiny
 
 from nas.analysis.front import Objective
-from nas.gradient import Gradient
+from nas.gradient import Gradient, mixture_of
 from nas.journal import Journal
 from nas.plan import Plan
 from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.recipe import Candidate
+from nas.strategies import darts
 from nas.strategies.darts import Darts
 from nas.study import Study
 from scaling.constraints import parse_limit, violations
 from scaling.cost import cost
-from search_spaces.derivation import derive
+from search_spaces import BadInput, Conv
+from search_spaces.derivation import derive, derived
 from search_spaces.mixture import opened
 from search_spaces.moves import decode
+from search_spaces.presets import preset
 
 SPACE = tiny(3)
 VECTORS = opened(SPACE).vectors
@@ -81,6 +85,38 @@ def test_what_breaks_a_limit_gives_way_to_the_likeliest_that_keeps_it(tmp_path: 
     trained = next(p for p in drive(study) if p.kind is Kind.TRAIN)
     assert not violations(cost(trained.candidate.network), (limit,))
     assert study.history.rejected > 0
+
+
+def test_a_limit_that_none_of_the_likeliest_keeps_is_kept_at_little_loss_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(darts, "LOOKED_AT", 20)
+    fix = ("stem.width = smallest", "stages[*].width = option 1", "stages[*].blocks.count = 2")
+    strategy = Darts(supernet=Gradient(fix=fix))
+    space = preset("mixed", (1, 8, 8), classes=10)
+    mixture = mixture_of(space, strategy.supernet)
+    heavy = {  # 5x5 convolutions weigh most, the next best a tenth of it
+        path: tuple(10.0 if option == Conv(kernel=5) else 1 / (1 + i) for i, option in enumerate(slot.options))
+        for path, slot in mixture.slots.items()
+    }  # fmt: skip
+    likeliest = cost(derive(mixture, heavy)).macs
+    limit = parse_limit(f"macs <= {likeliest // 4}")
+    assert all(cost(one).macs > likeliest // 4 for one in islice(derived(mixture, heavy), 20))
+    the_plan = plan(strategy, space=Candidate(network=space), limits=(limit,))
+
+    def told(proposal: Proposal) -> Outcome:
+        done = outcome(proposal)
+        return Outcome(status=done.status, metrics=done.metrics, weights=heavy if done.weights else {})
+
+    study = begin(tmp_path / "run", the_plan)
+    trained = next(p for p in drive(study, told=told) if p.kind is Kind.TRAIN)
+    spent = cost(trained.candidate.network).macs
+    assert likeliest // 10 < spent <= likeliest // 4  # not the cheapest there is
+
+
+def test_a_warm_up_as_long_as_the_search_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"warmup: got 15 of 10 epochs, expected fewer"):
+        Darts(supernet=Gradient(warmup=15), epochs=10).check_space(Candidate(network=SPACE))
 
 
 def test_nothing_is_trained_twice(tmp_path: Path) -> None:
