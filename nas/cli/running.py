@@ -107,7 +107,7 @@ def _opening(study: Study, config: StudyConfig, folder: Path) -> str:
     ]
     if known := latencies_in(study.plan):
         parts.insert(2, known.said())
-    begun = f"; {told} of its trainings {'is' if told == 1 else 'are'} done already" if told else ""
+    begun = f"; {told} of its jobs {'is' if told == 1 else 'are'} done already" if told else ""
     return f"{folder.name}: {', '.join(parts)}; in {short_path(folder)}{begun}"
 
 
@@ -138,5 +138,5 @@ def _told(study: Study, folder: Path, found: Finding | None, *, as_json: bool) -
 
 
 def _how_to_go_on(study: Study, folder: Path) -> str:
-    kept = many(len(study.history.told), "finished training")
+    kept = many(len(study.history.told), "finished job")
     return f"{kept} on disk, nothing is lost. Go on with: {command_for('resume', folder)}"

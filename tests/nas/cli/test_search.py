@@ -221,7 +221,7 @@ def test_a_run_that_was_killed_goes_on_by_resume(tmp_path, nas, monkeypatch):
     with_trials(monkeypatch, scored)
     code, out, _ = nas("resume", "killed", "--results", tmp_path)
     assert code == 0
-    assert "4 of its trainings are done already" in out
+    assert "4 of its jobs are done already" in out
     assert "search 8/8" in out
 
 
