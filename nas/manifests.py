@@ -55,7 +55,7 @@ def kuberay(
         "rayClusterSpec": _cluster(order, execution, files, name=name, image=image, claim=claim),
     }
     if image is None:
-        spec["runtimeEnvYAML"] = yaml.safe_dump({"pip": [f"archscale=={version('archscale')}"]})
+        spec["runtimeEnvYAML"] = yaml.safe_dump({"pip": [_ourselves()]})
     job: Document = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": name}, "spec": spec}
     study: Document = {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-study"},
@@ -65,6 +65,7 @@ def kuberay(
         f"The search {order.name} as a RayJob: kubectl apply -f THIS. KubeRay 1.5.1 or later; it makes the token.",
         f"The volume claim {claim} must be there, ReadWriteMany: it is {order.folders[0]} in every pod, and the run",
         f"stays in {order.results / order.name}. After a failure go on with `resume {order.name}` in search's place.",
+        *([f"Pods install {_ourselves()}, from an index that their pip asks."] if image is None else []),
     )
     return _comments(says) + _dumped(study, job)
 
@@ -92,7 +93,7 @@ def onprem(order: Order, execution: Execution, hosts: Sequence[str], *, user: st
         "file_mounts": {"~/.ray/auth_token": "~/.ray/auth_token", f"~/{order.name}": "."},
         "rsync_exclude": ["results", ".git", "__pycache__", ".venv"],
         "setup_commands": [
-            "chmod 600 ~/.ray/auth_token", *shared, f"python -m pip install 'archscale=={version('archscale')}'",
+            "chmod 600 ~/.ray/auth_token", *shared, f"python -m pip install '{_ourselves()}'",
         ],
         "head_start_ray_commands": [
             "ray stop",
@@ -104,7 +105,8 @@ def onprem(order: Order, execution: Execution, hosts: Sequence[str], *, user: st
     at_once = execution.workers or "as many as fit"
     says = (
         "1. A token for the cluster, once:   ray get-auth-token --generate",
-        f"2. {', '.join(map(str, order.folders))}: the same storage on every machine, under that path",
+        f"2. {', '.join(map(str, order.folders))}: the same storage on every machine, under that path;",
+        f"   {_ourselves()} on an index that their pip asks, or a wheel's path in its place below",
         "3. The cluster, from the study's folder:   ray up THIS",
         f"4. The search, on the head: {run}",
         f"Each trial asks for {execution.cpus} CPU and {execution.gpus:g} GPU; side by side: {at_once}.",
@@ -166,6 +168,10 @@ def _cluster(
 
 def _quoted(path: PurePosixPath) -> str:
     return "'" + str(path).replace("'", "'\\''") + "'"
+
+
+def _ourselves() -> str:
+    return f"archscale=={version('archscale')}"  # what pip installs: another version may read the study otherwise
 
 
 def _comments(lines: Sequence[str]) -> str:

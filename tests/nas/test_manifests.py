@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
@@ -63,6 +64,17 @@ def test_a_rayjob_keeps_to_kuberays_schema_and_holds_the_study() -> None:
     assert {item["path"]: study["data"][item["key"]] for item in items} == files
     assert study["metadata"]["name"] == group["template"]["spec"]["volumes"][0]["configMap"]["name"]
     assert job["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+
+
+def test_files_say_where_archscale_must_be_and_an_image_brings_it() -> None:
+    installed, brought = (
+        kuberay(order(), on_a_cluster(), {"mine.yaml": ""}, image=image) for image in (None, "mine:1")
+    )
+    own = onprem(order(), on_a_cluster(), ["a", "b"], user="me", config_file="mine.yaml")
+    for said in (installed, own):
+        comments = [line for line in said.splitlines() if line.startswith("# ")]
+        assert any(f"archscale=={version('archscale')}" in line and "index" in line for line in comments)
+    assert "archscale==" not in brought
 
 
 @given(
