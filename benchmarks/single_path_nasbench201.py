@@ -2,7 +2,7 @@
 
 The other half of `darts_nasbench201`, on the same pictures and sizes: one path a step, drawn uniformly (Guo et al.
 2020); regularised evolution over scores on inherited weights picks a cell, whose test accuracy after 200 epochs of
-training from scratch is looked up. The study's own short training of that cell is left out of the figures.
+training from scratch is looked up. The study's own short training of that cell is in its `seconds`, its score nowhere.
 
     python benchmarks/single_path_nasbench201.py --data FOLDER [--seeds 0 1 2] [--out FILE]
 """
