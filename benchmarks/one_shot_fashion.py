@@ -11,9 +11,9 @@ it goes on where it was: searches resume, finished trainings stay.
 
 Images are padded to 32x32 for `mobile`, whose networks then halve the map three times instead of twice. Gradients
 search `mixed` with what shapes depend on settled: a stem of 8 channels, two layers a stage, the middle widths. Every
-step trains all options (DrNAS), with a cost term at the limit. One sampled path a step (GDAS) is 16 times faster, but an
-option then learns in one step of 16, and beside other neighbours each time: see one_shot_fashion_mixed_gdas.json. A timed
-probe tells how many epochs the minutes hold.
+step trains all options (DrNAS), with a cost term at the limit. One sampled path a step (GDAS) is 16 times faster, but
+an option then learns in one step of 16, and beside other neighbours each time: see one_shot_fashion_mixed_gdas.json. A
+timed probe tells how many epochs the minutes hold.
 """
 
 from __future__ import annotations
