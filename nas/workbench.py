@@ -18,6 +18,7 @@ from .data.device import DevicePart, OnDevice, held_out_to_device, to_device
 from .data.load import Part, SearchData, load_search_data, load_test
 from .evaluation import Workspace, run
 from .evaluation.ranks import Ranks, joined, own_device
+from .kept import BEST
 from .proposal import Kind, Outcome, Proposal
 from .storage import inside
 
@@ -97,15 +98,15 @@ def _folder_of(proposal: Proposal) -> str:
     """Return where a trial keeps its files: the winner's final training, that of a member of a list, or a trial."""
     if proposal.kind is not Kind.FINAL:
         return f"trials/{proposal.key}/{proposal.number}"
-    return "best" if proposal.parent is not None else f"trained/{proposal.key}/{proposal.number}"
+    return BEST if proposal.parent is not None else f"trained/{proposal.key}/{proposal.number}"
 
 
-def device_named(name: str) -> str:
-    """Return the device that `auto` stands for here; `BadInput` where the named one is not there."""
+def device_named(name: str, *, where: str = "execution.device") -> str:
+    """Return the device that `auto` stands for here; `BadInput`, by `where` it is set, if the named one is not there."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise BadInput(
-            f"execution.device: got {name}, expected a device of this machine: cpu; set execution.device=cpu"
+            f"{where}: got {name}, expected a device of this machine: cpu; set {where}=cpu"
         )
     return name

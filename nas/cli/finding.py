@@ -19,6 +19,7 @@ from ..analysis.metrics import metric, shown
 from ..analysis.spread import means
 from ..driver import Ending
 from ..history import Trial
+from ..kept import BEST, INPUT, SPEC, WEIGHTS
 from ..launch import latencies_in
 from ..measured import Measurement
 from ..proposal import Kind
@@ -31,8 +32,6 @@ from .inherited import inherited_lines
 from .rungs import rungs, said_of
 from .show import Json, duration, facts, many, short_path
 
-BEST, SPEC, WEIGHTS = "best", "spec.json", "weights.safetensors"  # as the final training names them
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -44,7 +43,7 @@ class Finding:
     confirmed: float | None
     finals: tuple[Trial, ...]  # one a seed
     latency: Measurement | None  # measured at the end, where latencies count
-    files: Mapping[str, Path]  # spec, weights: those that are there
+    files: Mapping[str, Path]  # spec, weights, input: those that are there
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -76,8 +75,8 @@ def finding(study: Study, folder: Path) -> Finding | None:
 
 
 def best_files(folder: Path) -> dict[str, Path]:
-    """Return the winner's spec and weights, where they lie."""
-    places = {"spec": folder / BEST / SPEC, "weights": folder / BEST / WEIGHTS}
+    """Return the winner's spec, weights and what they take, where they lie; earlier versions left no `input`."""
+    places = {"spec": folder / BEST / SPEC, "weights": folder / BEST / WEIGHTS, "input": folder / BEST / INPUT}
     return {name: path for name, path in places.items() if path.is_file()}
 
 

@@ -56,7 +56,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Bring the arrays to their types and refuse what does not fit."""
-        x, y = _pixels(self.x, f"{self.name}: x"), _targets(self.y, f"{self.name}: y")
+        x, y = examples(self.x, f"{self.name}: x"), _targets(self.y, f"{self.name}: y")
         _check_lengths(self.name, x=x, y=y)
         fixed: dict[str, Array | tuple[str, ...] | None] = {"x": x, "y": y}
         fixed["classes"] = classes = _classes(self.name, y, self.classes)
@@ -68,7 +68,7 @@ class Dataset:
             )
         if self.test_x is not None and self.test_y is not None:
             test_x, test_y = (
-                _pixels(self.test_x, f"{self.name}: test_x"),
+                examples(self.test_x, f"{self.name}: test_x"),
                 _targets(self.test_y, f"{self.name}: test_y"),
             )
             _check_test(self.name, test_x, test_y, x=x, y=y, classes=classes)
@@ -87,6 +87,24 @@ class Dataset:
         if self.test is not None:
             return self.test.count
         return None if self.test_x is None else len(self.test_x)
+
+
+def examples(array: Array, where: str) -> Array:
+    """Return an array as uint8 or finite float32 (N, C, *spatial), read-only; `BadInput`, which begins with `where`."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise BadInput(f"{where}: got the type {array.dtype}, expected numbers; convert it, say to float32")
+    if not 3 <= array.ndim <= 5 or array.size == 0:
+        raise BadInput(
+            f"{where}: got the shape {array.shape}, expected (N, C, *spatial) with 1 to 3 spatial axes and "
+            "at least one example; reshape it"
+        )
+    if array.dtype == np.uint8:
+        return _sealed(array)
+    with np.errstate(over="ignore"):
+        array = array.astype("<f4", copy=False)
+    _check_finite(array, where)
+    return _sealed(array)
 
 
 def decoded(dataset: Dataset) -> Dataset:
@@ -109,24 +127,6 @@ def fingerprint(dataset: Dataset) -> str:
     if dataset.test is not None:
         digest.update(dataset.test.stored.encode())
     return digest.hexdigest()[:16]
-
-
-def _pixels(array: Array, where: str) -> Array:
-    """Return `array` as uint8 or float32 (N, C, *spatial)."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise BadInput(f"{where}: got the type {array.dtype}, expected numbers; convert it, say to float32")
-    if not 3 <= array.ndim <= 5 or array.size == 0:
-        raise BadInput(
-            f"{where}: got the shape {array.shape}, expected (N, C, *spatial) with 1 to 3 spatial axes and "
-            "at least one example; reshape it"
-        )
-    if array.dtype == np.uint8:
-        return _sealed(array)
-    with np.errstate(over="ignore"):
-        array = array.astype("<f4", copy=False)
-    _check_finite(array, where)
-    return _sealed(array)
 
 
 def _targets(array: Array, where: str) -> Array:

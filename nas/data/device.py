@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from search_spaces.errors import BadInput
 
 from .augment import Augmentation, Targets, augmented
+from .dataset import Array
+from .inputs import Inputs
 from .load import HeldOut, Part, SearchData
+from .normalise import by_example
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}  # by the number of spatial axes
 
@@ -39,11 +42,7 @@ class DevicePart:
         `BadInput` where the channels or the number of axes are others.
         """
         own = tuple(self.x.shape[1:])
-        if len(own) != len(shape) or own[0] != shape[0]:
-            raise BadInput(
-                f"input: got a network for {shape}, expected {own[0]} channels and {len(own) - 1} axes as examples of "
-                f"{own} have; sizes may differ, for examples are resized"
-            )
+        check_alike(shape, own)
         return self if own == shape else replace(self, size=shape[1:])
 
     def __len__(self) -> int:
@@ -94,10 +93,24 @@ class DevicePart:
             yield self._resized(self._normalised(x.clone())), y  # a model may work in place, on its input too
 
     def _normalised(self, x: Tensor) -> Tensor:
-        return x.sub(self.mean).div_(self.std) if x.dtype == torch.uint8 else x
+        return normalised(x, self.mean, self.std) if x.dtype == torch.uint8 else x
 
     def _resized(self, x: Tensor) -> Tensor:
         return x if self.size is None else resized(x, self.size)
+
+
+def check_alike(shape: tuple[int, ...], examples: tuple[int, ...]) -> None:
+    """Raise `BadInput` where a network for `shape` takes other channels or axes than examples have."""
+    if len(examples) != len(shape) or examples[0] != shape[0]:
+        raise BadInput(
+            f"input: got a network for {shape}, expected {examples[0]} channels and {len(examples) - 1} axes as "
+            f"examples of {examples} have; sizes may differ, for examples are resized"
+        )
+
+
+def normalised(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return a batch less the mean over the standard deviation, each (1, C, 1, ...); a new tensor, float32."""
+    return x.sub(mean).div_(std)
 
 
 def resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -113,6 +126,7 @@ class OnDevice:
 
     train: DevicePart
     validation: DevicePart
+    inputs: Inputs | None = None  # of parts made by hand None: trained on them, no weights are kept
 
 
 def to_device(data: SearchData, device: torch.device | str, *, as_float: bool = False) -> OnDevice:
@@ -125,7 +139,7 @@ def to_device(data: SearchData, device: torch.device | str, *, as_float: bool = 
         _moved(part, device, mean=data.mean, std=data.std, as_float=as_float)
         for part in (data.train, data.validation)
     )
-    return OnDevice(train=train, validation=validation)
+    return OnDevice(train=train, validation=validation, inputs=data.inputs)
 
 
 def held_out_to_device(data: HeldOut, device: torch.device | str, *, as_float: bool = False) -> DevicePart:
@@ -133,14 +147,25 @@ def held_out_to_device(data: HeldOut, device: torch.device | str, *, as_float: b
     return _moved(data.test, device, mean=data.mean, std=data.std, as_float=as_float)
 
 
+def taken(x: Array, inputs: Inputs, *, size: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return raw examples, of the shape and type that `inputs` says, as a network of a size takes them.
+
+    They are what the batches of a dataset's parts would be, bit for bit.
+    """
+    raw = torch.tensor(by_example(x, inputs.normalise), device=device)
+    return resized(normalised(raw, _by_channel(inputs.mean, raw), _by_channel(inputs.std, raw)), size)
+
+
 def _moved(
     part: Part, device: torch.device | str, *, mean: tuple[float, ...], std: tuple[float, ...], as_float: bool
 ) -> DevicePart:
     x, y = torch.tensor(part.x, device=device), torch.tensor(part.y, device=device)
-    shape = (1, -1, *[1] * (x.ndim - 2))
-    centre, spread = (
-        torch.tensor(numbers, dtype=torch.float32, device=device).view(shape) for numbers in (mean, std)
-    )
+    centre, spread = _by_channel(mean, x), _by_channel(std, x)
     if as_float or x.dtype != torch.uint8:
-        x = x.sub(centre).div_(spread)
+        x = normalised(x, centre, spread)
     return DevicePart(x=x, y=y, mean=centre, std=spread)
+
+
+def _by_channel(numbers: tuple[float, ...], x: Tensor) -> Tensor:
+    """Return numbers, one a channel of `x`, as (1, C, 1, ...) float32 beside it."""
+    return torch.tensor(numbers, dtype=torch.float32, device=x.device).view(1, -1, *[1] * (x.ndim - 2))

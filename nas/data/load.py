@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
 from search_spaces.errors import BadInput
 
 from .dataset import Array, Dataset, Task, decoded, fingerprint
-from .normalise import moments, standardised
+from .inputs import Inputs
+from .normalise import by_example, moments
 from .sources.register import OWN, SOURCES
 from .spec import DataSpec, Normalise
 from .split import Indices, split
@@ -46,6 +47,8 @@ class SearchData:
     name: str
     task: Task
     input_shape: tuple[int, ...]  # (C, *spatial)
+    dtype: Literal["uint8", "float32"]  # of examples as the dataset has them
+    normalise: Normalise
     outputs: int  # classes, or targets of a regression
     classes: tuple[str, ...] | None  # None for a regression
     mean: tuple[float, ...]
@@ -54,6 +57,21 @@ class SearchData:
     train: Part
     validation: Part
     held_out: int  # how many examples the test part has
+
+    @property
+    def inputs(self) -> Inputs:
+        """What a model trained on it takes and gives; classes that are only numbered have no names."""
+        names = None if self.classes is None else tuple(map(str, self.classes))
+        return Inputs(
+            shape=self.input_shape,
+            dtype=self.dtype,
+            normalise=self.normalise,
+            mean=self.mean,
+            std=self.std,
+            task=self.task,
+            outputs=self.outputs,
+            classes=None if names == tuple(map(str, range(self.outputs))) else names,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,6 +97,8 @@ def load_search_data(spec: DataSpec) -> SearchData:
         name=dataset.name,
         task=dataset.task,
         input_shape=dataset.x.shape[1:],
+        dtype="uint8" if dataset.x.dtype == np.uint8 else "float32",
+        normalise=spec.normalise,
         outputs=dataset.y.shape[1] if dataset.classes is None else len(dataset.classes),
         classes=dataset.classes,
         mean=mean,
@@ -118,7 +138,7 @@ def _dataset(spec: DataSpec) -> Dataset:
 def _part(x: Array, y: Array, *, at: Indices, normalise: Normalise) -> Part:
     """Copy some examples, so that what is handed out holds no others."""
     copied = x.take(at, axis=0)
-    part = Part(x=standardised(copied) if normalise == "per_example" else copied, y=y.take(at, axis=0))
+    part = Part(x=by_example(copied, normalise), y=y.take(at, axis=0))
     for array in (part.x, part.y):
         array.flags.writeable = False
     return part

@@ -32,6 +32,11 @@ def moments(x: Array, normalise: Normalise) -> tuple[tuple[float, ...], tuple[fl
     return tuple(mean.reshape(-1).tolist()), tuple(std.reshape(-1).tolist())
 
 
+def by_example(x: Array, normalise: Normalise) -> Array:
+    """Return `x` with each example brought to its own scale where that is how inputs are normalised, else as it is."""
+    return standardised(x) if normalise == "per_example" else x
+
+
 def standardised(x: Array) -> Array:
     """Return float32 in which each channel of each example has mean 0 and standard deviation 1.
 

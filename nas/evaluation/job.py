@@ -18,7 +18,10 @@ from search_spaces.errors import BadInput, StorageError
 from search_spaces.serialise import to_json
 
 from ..data.device import DevicePart, OnDevice
+from ..data.inputs import Inputs
+from ..data.inputs import to_json as inputs_to_json
 from ..gradient import Gradient
+from ..kept import INPUT, SPEC, WEIGHTS
 from ..proposal import LONGEST_NOTE, Kind, Outcome, Proposal, Rung, Settings, Status
 from ..sharing import Inherited, SharedTraining
 from ..storage import make_folder, replace_file
@@ -29,8 +32,6 @@ from .result import Job, Result
 from .supernet import train_mixture
 from .training import Training, score, train
 from .workspace import Workspace
-
-WEIGHTS, SPEC = "weights.safetensors", "spec.json"
 
 
 def run(proposal: Proposal, workspace: Workspace) -> Outcome:
@@ -66,18 +67,21 @@ def train_and_validate(proposal: Proposal, workspace: Workspace) -> Result:
 
 
 def train_and_test(proposal: Proposal, workspace: Workspace) -> Result:
-    """Train on train and validation together, keep weights and spec, then read the test part once.
+    """Train on train and validation together, keep the model, then read the test part once.
 
-    Metrics: train_loss, test_loss, test_accuracy (of a regression: _rmse, _r2), train_seconds, epochs. The
-    weights are those of `search_spaces.modules.build` of the spec.
+    Metrics: train_loss, test_loss, test_accuracy (of a regression: _rmse, _r2), train_seconds, epochs. Kept are
+    the spec, what inputs are and how they are normalised, and the weights of `search_spaces.modules.build` of the spec;
+    `nas.model.load` reads them.
     """
-    shape = input_of(proposal)
+    shape, inputs = input_of(proposal), workspace.data.inputs
+    if inputs is None:
+        raise BadInput("data: got parts made by hand, expected those of a dataset, for a model is kept with its inputs")
     part = together(workspace.data).sized(shape)
     training = Training(proposal=proposal, part=part, watched=None, workspace=workspace)
     done = train(training)
     if not workspace.ranks.first:
         return Result(metrics=done.metrics, notes=done.notes)
-    _keep(done.model, proposal, workspace.folder)
+    _keep(done.model, proposal, inputs, workspace.folder)
     test = score(training, done.model, workspace.held_out().sized(shape), name="test")
     return Result(metrics={**done.metrics, **test}, notes=done.notes)
 
@@ -120,8 +124,10 @@ def together(data: OnDevice) -> DevicePart:
     return replace(data.train, x=torch.cat([p.x for p in parts]), y=torch.cat([p.y for p in parts]))
 
 
-def _keep(model: nn.Module, proposal: Proposal, folder: Path) -> None:
+def _keep(model: nn.Module, proposal: Proposal, inputs: Inputs, folder: Path) -> None:
+    """Write what the model is, what it takes, and last its weights: where they lie, the rest does too."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     make_folder(folder)
     replace_file(folder / SPEC, to_json(proposal.candidate.network).encode())
+    replace_file(folder / INPUT, inputs_to_json(inputs).encode())
     replace_file(folder / WEIGHTS, safetensors(tensors, metadata={"key": proposal.key}))

@@ -37,6 +37,12 @@ class Precision:
         planar = self.channels_last and x.ndim == 4
         return x.contiguous(memory_format=torch.channels_last) if planar else x
 
+    def outputs(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Return what a model makes of a batch, float32."""
+        with self.computing():
+            output: Tensor = model(self.arrange(x))
+        return output.float()
+
     def computing(self) -> AbstractContextManager[object]:
         """Return the context in which a model runs."""
         if self.format is torch.float32:

@@ -129,9 +129,7 @@ def evaluate(
     sums: Tensor | None = None
     for x, y in part.in_order(LARGER * batch):
         check_time()
-        with rule.computing():
-            output = model(rule.arrange(x))
-        of_batch = by.sums(output.float(), y)
+        of_batch = by.sums(rule.outputs(model, x), y)
         sums = of_batch if sums is None else sums + of_batch
     assert sums is not None, f"the {name} part is empty"
     return finite({f"{name}_{score}": value for score, value in by.scores(sums, part.y).items()})

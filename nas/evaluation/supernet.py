@@ -188,7 +188,7 @@ def _sized(workspace: Workspace, network: Network) -> Workspace:
     """Return the workspace with examples resized to what a network takes."""
     shape = tuple(fixed(n) for n in network.input)
     parts = (workspace.data.train.sized(shape), workspace.data.validation.sized(shape))
-    return replace(workspace, data=OnDevice(train=parts[0], validation=parts[1]))
+    return replace(workspace, data=replace(workspace.data, train=parts[0], validation=parts[1]))
 
 
 def _check_room(mixture: Mixture, settings: Gradient, device: str) -> None:

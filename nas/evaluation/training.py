@@ -228,9 +228,7 @@ def _pass(training: Training, learner: Learner, over: nn.Module) -> float:
     for step, (whole, targets) in enumerate(batches):
         training.workspace.check_time()
         x, y, share = ranks.part(whole, targets)
-        with rule.computing():
-            output = model(rule.arrange(x))
-        loss = training_loss(output.float(), y, by=by)
+        loss = training_loss(rule.outputs(model, x), y, by=by)
         torch.autograd.backward(share * loss if ranks.count > 1 else loss)
         learner.optimiser.step(learning_rate(recipe, (done + step + 0.5) / total))
         lost += loss.detach() * len(x)
