@@ -91,9 +91,9 @@ def _check_whole(folder: Path) -> None:
     missing = [name for name in (WEIGHTS, SPEC, INPUT) if not (folder / name).is_file()]
     if missing == [INPUT]:
         raise BadInput(
-            f"{folder}: got no {INPUT}, expected it beside {WEIGHTS}: an earlier version kept these, which did not keep how "
-            "inputs are normalised, and without that predictions would be wrong; docs/data.md has the lines that write "
-            "it from the run's data"
+            f"{folder}: got no {INPUT}, expected it beside {WEIGHTS}: an earlier version kept these, without how "
+            "inputs are normalised, and predictions would be wrong; docs/data.md has the lines that write it from the "
+            "run's data"
         )
     if missing:
         raise BadInput(
@@ -114,8 +114,8 @@ def _weights(path: Path, *, of: str) -> dict[str, Tensor]:
         ) from error
     if found != of:
         raise BadInput(
-            f"{path}: got weights of the network {found or 'of no key'}, expected those of {of}, which {SPEC} beside it "
-            "says; put together what was kept together"
+            f"{path}: got weights of the network {found or 'of no key'}, expected those of {of}, which {SPEC} beside "
+            "it says; put together what was kept together"
         )
     return weights
 
@@ -142,7 +142,7 @@ def _as_the_data_had_them(x: Array, inputs: Inputs) -> Array:
         )
     if raw.dtype != inputs.dtype:
         raise BadInput(
-            f"x: got {np.asarray(x).dtype}, expected {inputs.dtype} as the network was trained on; give examples as they "
-            "are, on the scale of the dataset, for normalising them is part of the model"
+            f"x: got {np.asarray(x).dtype}, expected {inputs.dtype} as the network was trained on; give examples as "
+            "they are, on the scale of the dataset: the model normalises them itself"
         )
     return raw

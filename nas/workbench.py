@@ -102,11 +102,9 @@ def _folder_of(proposal: Proposal) -> str:
 
 
 def device_named(name: str, *, where: str = "execution.device") -> str:
-    """Return the device that `auto` stands for here; `BadInput`, by `where` it is set, if the named one is not there."""
+    """Return the device that `auto` stands for here; `BadInput` where the one that is named is not there."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInput(
-            f"{where}: got {name}, expected a device of this machine: cpu; set {where}=cpu"
-        )
+        raise BadInput(f"{where}: got {name}, expected a device of this machine: cpu; set {where}=cpu")
     return name

@@ -29,6 +29,7 @@ HOMES = {  # the only files that import them
     },
     "optuna": {"nas/strategies/bayesian.py"},
     "fvcore": {"scaling/trace.py"},
+    "safetensors.torch": {"nas/evaluation/job.py"},  # the one place that keeps weights, with what they take
 }
 TORCH_IN_SPACES = ("modules", "supernet", "torch_")  # beginnings of the names of files that may load torch
 LIGHT = (

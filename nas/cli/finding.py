@@ -76,7 +76,11 @@ def finding(study: Study, folder: Path) -> Finding | None:
 
 def best_files(folder: Path) -> dict[str, Path]:
     """Return the winner's spec, weights and what they take, where they lie; earlier versions left no `input`."""
-    places = {"spec": folder / BEST / SPEC, "weights": folder / BEST / WEIGHTS, "input": folder / BEST / INPUT}
+    places = {
+        "spec": folder / BEST / SPEC,
+        "weights": folder / BEST / WEIGHTS,
+        "input": folder / BEST / INPUT,
+    }
     return {name: path for name, path in places.items() if path.is_file()}
 
 

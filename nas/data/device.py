@@ -126,7 +126,7 @@ class OnDevice:
 
     train: DevicePart
     validation: DevicePart
-    inputs: Inputs | None = None  # of parts made by hand None: trained on them, no weights are kept
+    inputs: Inputs | None = None  # None: parts made by hand; no model that learnt on them is kept
 
 
 def to_device(data: SearchData, device: torch.device | str, *, as_float: bool = False) -> OnDevice:

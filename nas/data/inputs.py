@@ -52,7 +52,8 @@ class Inputs(Checked):
             )
         if self.classes is not None and (self.task, len(self.classes)) != ("classification", self.outputs):
             raise BadSpec(
-                f"classes: got {len(self.classes)} names for {self.outputs} outputs of a {self.task}, expected one a class"
+                f"classes: got {len(self.classes)} names for {self.outputs} outputs of a {self.task}, expected one a "
+                "class"
             )
 
 
@@ -73,4 +74,5 @@ def from_json(text: str, *, source: str) -> Inputs:
     try:
         return from_data(Inputs, said["input"])
     except BadSpec as error:
-        raise BadInput(f"{source}: input.{error}") from None
+        first = str(error).split("\n", 1)[0].removeprefix("spec: ")  # which names the whole
+        raise BadInput(f"{source}: input.{first}; put the file back") from None

@@ -75,7 +75,9 @@ def train_and_test(proposal: Proposal, workspace: Workspace) -> Result:
     """
     shape, inputs = input_of(proposal), workspace.data.inputs
     if inputs is None:
-        raise BadInput("data: got parts made by hand, expected those of a dataset, for a model is kept with its inputs")
+        raise BadInput(
+            "data: got parts made by hand, expected those of a dataset, for a model is kept with its inputs"
+        )
     part = together(workspace.data).sized(shape)
     training = Training(proposal=proposal, part=part, watched=None, workspace=workspace)
     done = train(training)

@@ -28,7 +28,6 @@ from search_spaces.network import Network
 from search_spaces.serialise import Json, to_data
 from search_spaces.supernet import one_path
 
-from ..data.device import OnDevice
 from ..gradient import HISTORY, Gradient, check_gradient, expected_cost, mixture_of
 from ..proposal import Proposal, Status
 from ..storage import make_folder, replace_file

@@ -19,6 +19,7 @@ from nas.execution.in_process import InProcess
 from nas.family_folder import read_family
 from nas.fit import COEFFICIENTS, fit_in
 from nas.journal import header_of, read
+from nas.model import load as load_model
 from nas.proposal import Kind, Outcome, Proposal, Status
 from scaling.compound import scale
 from scaling.cost import cost
@@ -394,6 +395,7 @@ def test_the_weights_of_a_member_belong_to_its_network(nas, small, tmp_path):
     assert len(specs) == 2
     members = {cost(network).params for network in read_family(tmp_path / "family").networks}
     assert {cost(load(path)).params for path in specs} == members
+    assert {load_model(path.parent).inputs.task for path in specs} == {"classification"}
 
 
 def documented(heading: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ from nas.config import load_config
 from nas.driver import StopSign, drive
 from nas.execution.in_process import InProcess
 from nas.launch import create
+from nas.model import load as load_model
 from nas.proposal import Kind, Outcome, Status
 from search_spaces.serialise import key, load
 
@@ -32,6 +33,7 @@ def test_the_json_of_a_real_search_keeps_the_contract(searched):
     assert best["confirmation"]["seeds"] == 1
     assert key(load(Path(best["spec"]))) == best["key"]
     assert Path(best["weights"]).is_relative_to(home)
+    assert load_model(Path(best["input"]).parent).inputs.shape == (1, 8, 8)
     assert err.count("final training 1/1") == 1  # progress is elsewhere
 
 
@@ -53,6 +55,7 @@ def test_the_last_lines_say_what_was_found_and_what_to_do_next(searched, nas):
         r"test accuracy .* the test part read once", r"validation accuracy .* mean over 1 fresh seed",
         r"parameters ", r"MACs .*\(macs <= 1M\)", r"turned away ", r"folder .*tiny$",
         r"spec .*best/spec\.json$", r"weights .*best/weights\.safetensors$",
+        r"input .*best/input\.json$",
     ):  # fmt: skip
         assert re.search(f"^{said}", out, re.MULTILINE), said
     assert out.splitlines()[-1] == f"next: nas compare tiny --results {home}"

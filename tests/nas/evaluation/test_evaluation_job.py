@@ -122,6 +122,13 @@ def test_a_final_training_reads_the_test_part_once_and_keeps_spec_and_weights(tm
     assert right / len(TEST) == pytest.approx(outcome.metrics["test_accuracy"], abs=1.5 / len(TEST))
 
 
+def test_a_model_is_not_kept_where_nobody_knows_what_it_takes(tmp_path: Path) -> None:
+    outcome = run(proposal(kind=Kind.FINAL), workspace(tmp_path, data=replace(DATA, inputs=None)))
+    assert outcome.status is Status.BUG
+    assert "got parts made by hand, expected those of a dataset" in outcome.note
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_final_training_learns_from_both_parts() -> None:
     both = job.together(DATA)
     assert len(both) == len(DATA.train) + len(DATA.validation)

@@ -16,17 +16,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 from torch import Tensor, distributed, nn
 
 from nas.config import read_config
 from nas.data import Crop, DataSpec, Mixup
 from nas.data.augment import Augmentation, Mixed, augmented
 from nas.data.load import load_search_data
-from nas.evaluation import WEIGHTS
 from nas.evaluation.ranks import Ranks
 from nas.evaluation.scoring import Classes, training_loss
 from nas.launch import create
+from nas.model import load
 from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.rank_processes import RankProcesses
 from nas.recipe import Candidate, Recipe
@@ -141,7 +140,7 @@ def timeless(outcome: Outcome) -> Mapping[str, float]:
 
 
 def weights(folder: Path, asked: Proposal) -> Mapping[str, Tensor]:
-    return load_file(folder / f"trained/{asked.key}/{asked.number}" / WEIGHTS)
+    return load(folder / f"trained/{asked.key}/{asked.number}").module.state_dict()
 
 
 @pytest.mark.slow
