@@ -71,8 +71,8 @@ def test_no_bytes_of_a_test_example_are_in_what_a_search_gets(tmp_path: Path, gi
 
 def test_no_index_is_among_what_a_search_gets() -> None:
     assert {field.name for field in fields(SearchData)} == {
-        *("name", "task", "input_shape", "outputs", "classes", "mean", "std", "fingerprint"),
-        *("train", "validation", "held_out"),
+        *("name", "task", "input_shape", "outputs", "classes", "normalise", "mean", "std"),
+        *("dtype", "fingerprint", "train", "validation", "held_out"),
     }
     assert type(load_search_data(DataSpec()).held_out) is int  # how many, not which
 

@@ -100,7 +100,7 @@ def test_a_killed_search_records_anew_and_continues_bit_for_bit(
             with pytest.raises(Killed):
                 run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
     again = run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
-    assert "continued after epoch" in again.note
+    assert "continued after step" in again.note
     assert captured.NOT_USED not in again.note
     assert result(again) == result(unbroken)
 
