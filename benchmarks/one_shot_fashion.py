@@ -1,9 +1,9 @@
 """Search a space on Fashion-MNIST with shared weights, beside regularised evolution given the same wall-clock time.
 
 First the search on shared weights, then evolution for as many seconds as that took, each on two cores: two threads of
-the one supernet, two trainings of evolution side by side. The winner of each, named by its own training in the search,
-is then trained anew, alike, with fresh seeds, and the test part is read once by each of those trainings. Started again
-it goes on where it was: searches resume, finished trainings stay.
+the one supernet, two trainings of evolution side by side (with `--cores 1`, one of each). The winner of each, named by
+its own training in the search, is then trained anew, alike, with fresh seeds, and the test part is read once by each of
+those trainings. Started again it goes on where it was: searches resume, finished trainings stay.
 
     python benchmarks/one_shot_fashion.py --data FOLDER [--space mobile] [--strategy one_shot] [--minutes 30]
     python benchmarks/one_shot_fashion.py --data FOLDER --space mixed --strategy darts
@@ -84,9 +84,6 @@ confirm: {top: 0}
 final: {of: none}
 execution: {device: cpu, trial_seconds: 36000}
 """
-CORES = 2
-ALONE = ("execution.workers=1", f"execution.threads={CORES}")  # one job on all cores
-SIDE_BY_SIDE = (f"execution.workers={CORES}", "execution.threads=1")
 # Few steps, as for DrNAS in darts_nasbench201.py: large ones, weights alone for half of them, faster parameters.
 GRADIENT = Gradient(
     mixing="dirichlet", batch=32, lr=0.1, alpha_lr=1e-2,
@@ -101,9 +98,9 @@ def main() -> None:
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # workers too import the padded data
     refuse_other_settings(given)
-    shared = searched(given, given.strategy, lambda: strategy(given), given.minutes, ALONE)
+    shared = searched(given, given.strategy, lambda: strategy(given), given.minutes, alone(given))
     seconds = spent(shared)
-    evolution = searched(given, "evolution", lambda: EVOLUTION, seconds / 60, SIDE_BY_SIDE)
+    evolution = searched(given, "evolution", lambda: EVOLUTION, seconds / 60, side_by_side(given))
     found = {given.strategy: shared, "evolution": evolution}
     models = {f"winner of {name}": winner_of(study).network for name, study in found.items()}
     rows = [row(name, network, scores) for name, network, scores in retrained(models, given)]
@@ -118,6 +115,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--space", choices=SPACES, default="mobile")
     parser.add_argument("--strategy", default="one_shot", help="one_shot, darts, or settings {type: ...}")
     parser.add_argument("--minutes", type=float, default=30, help="of each search, about")
+    parser.add_argument("--cores", type=int, default=2, help="of each search")
     parser.add_argument("--supernet-epochs", type=int, default=None, help="as --minutes allow by default")
     parser.add_argument("--limit", type=int, default=6_000, help="train images of a search")
     parser.add_argument(
@@ -141,7 +139,7 @@ def arguments() -> argparse.Namespace:
 
 def refuse_other_settings(given: argparse.Namespace) -> None:
     """End where the folder holds what was begun with other settings: it would be gone on with under a wrong name."""
-    names = ("strategy", "minutes", "supernet_epochs", "limit", "train_limit", "epochs", "seed")
+    names = ("strategy", "minutes", "cores", "supernet_epochs", "limit", "train_limit", "epochs", "seed")
     asked = json.dumps({name: getattr(given, name) for name in names})
     kept = given.results / f"{given.space}.txt"
     if kept.exists() and kept.read_text() != asked:
@@ -166,6 +164,16 @@ def searched(
     drive(study, executor_for(config, folder, study.journal.header), watch=shown, stop=StopSign())
     study.journal.close()
     return study
+
+
+def alone(given: argparse.Namespace) -> tuple[str, ...]:
+    """Return the settings by which one job has all the cores."""
+    return "execution.workers=1", f"execution.threads={given.cores}"
+
+
+def side_by_side(given: argparse.Namespace) -> tuple[str, ...]:
+    """Return the settings by which as many trainings run as there are cores."""
+    return f"execution.workers={given.cores}", "execution.threads=1"
 
 
 def run_name(given: argparse.Namespace, name: str) -> str:
@@ -215,7 +223,7 @@ def gradients(given: argparse.Namespace) -> str:
 
 def gradient_epoch_seconds(given: argparse.Namespace) -> float:
     """Return the mean time of two epochs of a search by gradients, one of the weights alone, one of both."""
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(given.cores)
     config = config_of(given, [])
     data = to_device(load_search_data(config.data), "cpu")
     space = Candidate(network=preset(given.space, (1, 28, 28), classes=10), recipe=config.recipe)
@@ -234,7 +242,7 @@ def no_test() -> DevicePart:
 
 def epoch_seconds(given: argparse.Namespace) -> float:
     """Return the time of one epoch of the entangled supernet: that of a few steps, each on another member."""
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(given.cores)
     config, shape = config_of(given, []), ((1, 32, 32) if given.space == "mobile" else (1, 28, 28))
     network = preset(given.space, shape, classes=10)
     rng, rule = Random(0), precision("cpu")
@@ -265,7 +273,7 @@ def retrained(
     """Train every model with every seed on train and validation, reading the test part once each; keep each score."""
     kept = given.results / f"{given.space}-retrained-{given.seed}.json"
     scores: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
-    whole = config_of(given, [*ALONE], whole=True)
+    whole = config_of(given, [*alone(given)], whole=True)
     todo = [(name, net, seed) for seed in range(100, 100 + given.seeds) for name, net in models.items()]
     if any(label(net, seed) not in scores for _, net, seed in todo):
         folder = given.results / f"{given.space}-retrained-{given.seed}"
@@ -310,7 +318,7 @@ def write(rows: list[dict[str, object]], found: dict[str, Study], given: argpars
     out = given.out or HERE.parent / "results" / "benchmarks" / f"one_shot_fashion_{given.space}.json"
     result = {
         "command": f"python benchmarks/one_shot_fashion.py --data FOLDER --space {given.space} "
-        f"--strategy {given.strategy} --minutes {given.minutes:g} --limit {given.limit} "
+        f"--strategy {given.strategy} --minutes {given.minutes:g} --cores {given.cores} --limit {given.limit} "
         + (f"--train-limit {given.train_limit} " if given.train_limit else "")
         + (f"--supernet-epochs {given.supernet_epochs} " if given.supernet_epochs else "")
         + f"--epochs {given.epochs} --seeds {given.seeds} --seed {given.seed}",
