@@ -73,7 +73,7 @@ def nas(
 ) -> None:
     """Find a convolutional architecture within your limits, and show the trade-off.
 
-    nas search                  a first search, on digits, in a minute or two
+    nas search                  a first search, on digits, in about a minute
     nas status RUN              how it is doing, from any shell
     nas compare RUN RUN         fronts on one picture
 
