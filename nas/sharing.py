@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -131,7 +132,7 @@ class Fair(Sampler):
         members = self.paths_a_step or max(option_counts(space.network).values(), default=1)
         for _ in range(DEALS):
             dealt = _dealt(space.network, members, rng)
-            if all(keeps_conditions(space.network, one) and not space.excess(one) for one in dealt):
+            if all(keeps_conditions(space.network, one) and space.keeps(one) for one in dealt):
                 return dealt
         return tuple(space.one(rng) for _ in range(members))
 
@@ -181,7 +182,8 @@ def space_for(network: Network, settings: SharedTraining, rng: random.Random) ->
     """
     limits = (parse_limit(text) for text in settings.limits)
     space = Space(network, tuple(limit for limit in limits if limit.metric in ANALYTIC.metrics))
-    if sum(space.keeps(sample(network, rng)) for _ in range(LOOKED_AT)) >= OFTEN:
+    kept = filter(space.keeps, (sample(network, rng) for _ in range(LOOKED_AT)))
+    if sum(1 for _ in islice(kept, OFTEN)) == OFTEN:
         return space
     ends = (next(walk(network, space.excess, rng), None) for _ in range(STARTS))
     return replace(space, starts=tuple(end for end in ends if end is not None))
@@ -194,7 +196,7 @@ def macs(member: Network) -> float:
 
 def _extreme(space: Space, which: Literal["largest", "smallest"], rng: random.Random) -> Network:
     member = extreme(space.network, which, rng)
-    if not space.excess(member):
+    if space.keeps(member):
         return member
     near = rng.sample(space.starts, min(OF, len(space.starts))) or [space.one(rng) for _ in range(OF)]
     return (max if which == "largest" else min)(near, key=macs)

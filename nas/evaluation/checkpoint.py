@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 import torch
 
-from search_spaces.errors import BadInput
+from search_spaces.errors import BadInput, StorageError
 
 from ..storage import make_folder, read_bounded, replace_file
 
@@ -59,6 +59,17 @@ def save(folder: Path, *, identity: str, epoch: int, state: State) -> None:
     write(folder / f"{_stem(identity)}{epoch:06d}.pt", identity=identity, epoch=epoch, state=state)
     for old in _found(folder, identity)[KEPT:]:
         _remove(old)
+
+
+def try_to_save(
+    folder: Path, *, identity: str, epoch: int, state: State, unit: str = "epoch"
+) -> tuple[str, ...]:
+    """Do as `save`; a disk that refuses is remarked on, for the training itself needs no checkpoint."""
+    try:
+        save(folder, identity=identity, epoch=epoch, state=state)
+    except StorageError as error:
+        return (f"no checkpoint after {unit} {epoch}: {error}",)
+    return ()
 
 
 def resume(

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from scaling.saved import saved_bytes, step_bytes
 from search_spaces.block import fixed
-from search_spaces.errors import StorageError, Unbuildable
+from search_spaces.errors import Unbuildable
 from search_spaces.extremes import extreme
 from search_spaces.modules import available_bytes
 from search_spaces.network import Network, lower
@@ -133,7 +133,7 @@ def _check_room(shared: Shared, learner: Learner) -> int:
     """
     rng, batch = random.Random(f"{shared.proposal.seed} memory"), fixed(shared.recipe.batch)
     largest = extreme(shared.space.network, "largest", rng)
-    members = [] if shared.space.excess(largest) else [largest]
+    members = [largest] if shared.space.keeps(largest) else []
     members += [member for step in range(LOOKED_AT) for member in _members(shared, 0, step)]
     saved = max(map(partial(_saved, batch=batch), members))
     weights = sum(weight.numel() for weight in learner.model.parameters())
@@ -247,12 +247,8 @@ def _members(shared: Shared, epoch: int, step: int) -> Paths:
 
 
 def _checkpointed(shared: Shared, learner: Learner) -> tuple[str, ...]:
-    """Write a checkpoint; a disk that refuses is remarked on, for the training itself needs none."""
-    done = learner.progress.epoch * shared.steps + learner.progress.step
-    try:
-        checkpoint.save(
-            shared.workspace.folder, identity=shared.identity, epoch=done, state=state_of(learner)
-        )
-    except StorageError as error:
-        return (f"no checkpoint after step {done}: {error}",)
-    return ()
+    """Write a checkpoint; return remarks."""
+    return checkpoint.try_to_save(
+        shared.workspace.folder, identity=shared.identity, state=state_of(learner), unit="step",
+        epoch=learner.progress.epoch * shared.steps + learner.progress.step,
+    )  # fmt: skip

@@ -242,9 +242,7 @@ def _state_bytes(search: Search) -> int:
 
 
 def _saved(search: Search, workspace: Workspace, identity: str) -> tuple[str, ...]:
-    """Write a checkpoint; a disk that refuses is remarked on, for the search itself needs none."""
-    try:
-        checkpoint.save(workspace.folder, identity=identity, epoch=search.done, state=state_of(search))
-    except StorageError as error:
-        return (f"no checkpoint after step {search.done}: {error}",)
-    return ()
+    """Write a checkpoint; return remarks."""
+    return checkpoint.try_to_save(
+        workspace.folder, identity=identity, epoch=search.done, state=state_of(search), unit="step"
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -18,6 +17,7 @@ from .given import Batch, Given
 from .gradient_steps import buffers_kept, first_order, second_order
 from .mixing import Mixed, mixed, regularised, shares
 from .optimiser import learning_rate
+from .precision import Precision
 from .scoring import training_loss
 from .supernet_search import Search
 
@@ -91,7 +91,7 @@ def _advance(search: Search, given: Given) -> None:
         _parameters_step(search, given, given.held_out)
     with torch.no_grad():
         mix = _mixed(search, given)
-    loss = _loss(search, given, given.train, mix, computing=search.rule.computing)
+    loss = _loss(search, given, given.train, mix, rule=search.rule)
     torch.autograd.backward(loss)
     search.optimiser.step(given.lr)
     search.sums[0] += loss.detach()
@@ -100,14 +100,14 @@ def _advance(search: Search, given: Given) -> None:
 
 def _parameters_step(search: Search, given: Given, held_out: Batch) -> None:
     """Take one step of the architecture parameters."""
-
+    first = search.settings.order == 1
     # The nudge of second order is smaller than bfloat16 can tell.
-    computing = search.rule.computing if search.settings.order == 1 else nullcontext
+    rule = search.rule if first else replace(search.rule, format=torch.float32)
 
     def lost(batch: Batch) -> Tensor:
-        return _loss(search, given, batch, _mixed(search, given), computing=computing)
+        return _loss(search, given, batch, _mixed(search, given), rule=rule)
 
-    if search.settings.order == 1:
+    if first:
         gradient, loss = first_order(search.alphas, lambda: lost(held_out))
     else:
         weights = [weight for weight in search.net.parameters() if weight.requires_grad]
@@ -151,18 +151,11 @@ def _mixed(search: Search, given: Given) -> Mixed:
     return mixed(search.settings, search.rows, search.alphas, search.noise, place=given.place)
 
 
-def _loss(
-    search: Search,
-    given: Given,
-    batch: Batch,
-    mix: Mixed,
-    *,
-    computing: Callable[[], AbstractContextManager[object]],
-) -> Tensor:
+def _loss(search: Search, given: Given, batch: Batch, mix: Mixed, *, rule: Precision) -> Tensor:
     x, y = batch
     vectors = search.rows.vectors(mix.table)
     if given.auxiliary is not None:
         vectors[AUXILIARY] = given.auxiliary
-    with computing():
-        output = search.net(search.rule.arrange(x), vectors, mix.only)
+    with rule.computing():
+        output = search.net(rule.arrange(x), vectors, mix.only)
     return training_loss(output.float(), y, by=search.by)

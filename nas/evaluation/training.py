@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from search_spaces.block import fixed
-from search_spaces.errors import StorageError
 from search_spaces.layers import parameter_count
 from search_spaces.network import Network, lower
 
@@ -184,17 +183,11 @@ def _weight_bytes(network: Network) -> int:
 
 
 def _saved(training: Training, learner: Learner) -> tuple[str, ...]:
-    """Write a checkpoint; a disk that refuses is remarked on, for the training itself needs none."""
-    try:
-        checkpoint.save(
-            training.workspace.folder,
-            identity=training.identity,
-            epoch=learner.progress.epoch,
-            state=state_of(learner),
-        )
-    except StorageError as error:
-        return (f"no checkpoint after epoch {learner.progress.epoch}: {error}",)
-    return ()
+    """Write a checkpoint; return remarks."""
+    return checkpoint.try_to_save(
+        training.workspace.folder, identity=training.identity, epoch=learner.progress.epoch,
+        state=state_of(learner),
+    )  # fmt: skip
 
 
 def _epoch(training: Training, learner: Learner, model: nn.Module) -> Mapping[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from graphs import Again, Operators, Waits, on_device
-from test_gradient import DATA, WAYS, Killed, Ticks, killed_after, proposal, result, workspace
+from test_gradient import DATA, WAYS, broken_off, proposal, result, workspace
 from torch import Generator, Tensor, nn
 
 from nas.data.augment import Flip, Mixup
@@ -94,12 +94,7 @@ def test_a_killed_search_records_anew_and_continues_bit_for_bit(
     replaying(monkeypatch, Again)
     asked = asked_of(WAYS[way], epochs=3)
     unbroken = run(asked, workspace(tmp_path / "whole"))
-    for steps in (3, 2, 4):
-        with monkeypatch.context() as patch:
-            killed_after(steps, patch)
-            with pytest.raises(Killed):
-                run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
-    again = run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
+    again = broken_off(asked, tmp_path / "broken", monkeypatch)
     assert "continued after step" in again.note
     assert captured.NOT_USED not in again.note
     assert result(again) == result(unbroken)

@@ -279,6 +279,16 @@ def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supernet, "step", step)
 
 
+def broken_off(asked: Proposal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    """Kill a search three times and let it end; an epoch has 4 steps: in the first one, at its end and later on."""
+    for steps in (3, 2, 4):
+        with monkeypatch.context() as patch:
+            killed_after(steps, patch)
+            with pytest.raises(Killed):
+                run(asked, workspace(folder, checkpoint_seconds=0.0, clock=Ticks()))
+    return run(asked, workspace(folder, checkpoint_seconds=0.0, clock=Ticks()))
+
+
 def result(outcome: Outcome) -> object:
     timeless = {name: value for name, value in outcome.metrics.items() if name != "train_seconds"}
     return outcome.status, timeless, outcome.weights
@@ -290,12 +300,7 @@ def test_a_killed_search_continues_bit_for_bit_in_the_middle_of_an_epoch(
 ) -> None:
     asked = proposal(WAYS[way], epochs=3)
     unbroken = run(asked, workspace(tmp_path / "whole"))
-    for steps in (3, 2, 4):  # an epoch has 4: killed in the first one, at its end and later on
-        with monkeypatch.context() as patch:
-            killed_after(steps, patch)
-            with pytest.raises(Killed):
-                run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
-    again = run(asked, workspace(tmp_path / "broken", checkpoint_seconds=0.0, clock=Ticks()))
+    again = broken_off(asked, tmp_path / "broken", monkeypatch)
     assert "continued after step" in again.note
     assert result(again) == result(unbroken)
     assert [e["weights"] for e in _epochs(tmp_path / "broken")] == [
