@@ -214,20 +214,28 @@ def _progress(study: Study, kind: Kind) -> tuple[int, int]:
 def _trials(study: Study) -> RenderableType:
     history = study.history
     told = [history.trials[n] for n in history.told[-SHOWN:]]
-    first = study.plan.objectives[0].metric
+    trials = [*told, *history.untold.values()][-SHOWN:]
+    scores = [_score(study, trial) for trial in trials]
     rows: list[tuple[str | Text, ...]] = [
         (
             str(trial.number),
             trial.kind.about.short or trial.kind.about.phase,
             trial.key[:KEY_SHOWN],
-            "" if (score := _score(study, trial)) is None else shown(score[0], score[1]),
+            "" if score is None else shown(*score),
             *(shown(name, trial.cost[name]) if name in trial.cost else "" for name in COSTS),
             Text(status(trial), _style(trial)),
         )
-        for trial in [*told, *history.untold.values()][-SHOWN:]
+        for trial, score in zip(trials, scores, strict=True)
     ]
-    heads = ("trial", "for", "key", metric(first).short, "parameters", "MACs", "status")
+    head = _head_of({score[0] for score in scores if score}, study.plan.objectives[0].metric)
+    heads = ("trial", "for", "key", head, "parameters", "MACs", "status")
     return table(heads, rows, left=("for", "key", "status"))
+
+
+def _head_of(names: set[str], first: str) -> str:
+    """Return what a column of scores is called: where they are of several kinds, `for` says which is whose."""
+    name = first.removeprefix("validation_") if len(names) > 1 else next(iter(names), first)
+    return metric(name).short
 
 
 def _style(trial: Trial) -> str:

@@ -15,7 +15,7 @@ from nas.driver import StopSign, drive
 from nas.execution.base import Happening, Notice
 from nas.execution.in_process import InProcess
 from nas.launch import create
-from nas.proposal import Outcome, Status
+from nas.proposal import Kind, Outcome, Proposal, Status
 from nas.spending import Capacity
 from nas.study import Study
 
@@ -75,6 +75,34 @@ def test_a_notice_before_any_trial_breaks_nothing(tmp_path: Path) -> None:
     study = new_study(tmp_path)
     with study.journal:
         LiveTable(study, "run")("notice", AWAY)
+
+
+def test_the_live_table_never_calls_an_inherited_score_a_validation_accuracy(tmp_path: Path) -> None:
+    settings = "strategy={type: one_shot, search: random, evaluations: 9, best: 2, others: 2}"
+    study = new_study(tmp_path, "space=mixed", "limits=[]", "confirm={top: 0}", settings)
+    live, heads = LiveTable(study, "run"), list[str]()
+
+    def watch(what: str, of: object) -> None:
+        live(what, of)  # type: ignore[arg-type]
+        paper = io.StringIO()
+        Console(file=paper, force_terminal=True, width=120, color_system=None).print(live.render())
+        _, _, below = paper.getvalue().partition("\n\n")
+        head, _, rows = below.partition("──")
+        if what == "told" and "inherited " in rows:
+            heads.append(" ".join(head.split()))
+
+    def score(proposal: Proposal) -> Outcome:
+        names = {
+            Kind.SUPERNET: "supernet_loss", Kind.INHERIT: "inherited_accuracy", Kind.FINAL: "test_accuracy",
+        }  # fmt: skip
+        name = names.get(proposal.kind, "validation_accuracy")
+        return Outcome(status=Status.DONE, metrics={name: 0.5}, seconds=1.0)
+
+    with study.journal:
+        drive(study, InProcess(lambda proposal, _: score(proposal)), watch=watch, stop=StopSign())
+    assert len(heads) == 14  # 9 scores, 4 trainings, the final one
+    assert not any("validation" in head for head in heads)
+    assert ["inherited" in head for head in heads] == [True] * 9 + [False] * 5
 
 
 def test_a_log_that_was_silent_for_long_says_how_the_run_stands(tmp_path: Path) -> None:
