@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ QUIET = {  # read by Ray and Ray Tune; what a user has set stays
 }
 
 
+HEAD_SECONDS = 20.0  # without an answer of the head; Ray itself ends this process after 60
 TRIES = 5  # of a head that listens but lets nobody in, a second each; Ray's own number is 20
 REFUSED = "InvalidAuthToken"  # what Ray says of a token that is wrong, or is not shown
 MISMATCH = "Version mismatch"  # what Ray says where a head runs another Ray or Python
@@ -215,6 +217,29 @@ def answers(address: str, *, seconds: float = 2.0) -> bool:
 def head_address() -> str:
     """Return `HOST:PORT` of the joined cluster's head."""
     return str(ray.get_runtime_context().gcs_address)
+
+
+class Head:
+    """The head of a cluster, at `HOST:PORT`, and how long it has been silent."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._answered_at = time.monotonic()
+
+    def answers(self, *, seconds: float = 2.0) -> bool:
+        """Tell whether it answers now."""
+        if not answers(self._address, seconds=seconds):
+            return False
+        self._answered_at = time.monotonic()
+        return True
+
+    @property
+    def gone(self) -> str:
+        """Why it is given up, in words; nothing while it may still come back."""
+        silent = time.monotonic() - self._answered_at
+        if silent <= HEAD_SECONDS:
+            return ""
+        return f"its head at {self._address} has not answered for {silent:.0f} s"
 
 
 def many(number: int, thing: str) -> str:

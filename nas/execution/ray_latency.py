@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,13 +21,12 @@ from scaling.timing import Latency, Settings
 from search_spaces.errors import ArchscaleError, BadInput, ClusterError
 from search_spaces.network import Network
 
-from .ray_cluster import Node, answers, head_address, join, nodes
+from .ray_cluster import Head, Node, head_address, join, nodes
 from .ray_trial import CPU, GPU
 
 LATENCY = "latency"  # the resource of nodes that are there to measure
 MOST_LOST = 3  # tries of one measurement, each of which its node took with it
 LOOK_SECONDS = 0.5  # between two looks whether a stop is asked
-HEAD_SECONDS = 20.0  # without an answer of the head
 NAME_SECONDS = 120.0  # for a node to load torch and say what device it has
 NAME = (
     "import sys; from scaling.device import device_named, fingerprint; "
@@ -103,17 +101,15 @@ class ClusterDevice:
 
     def _waited_for(self, begun: Any, stopping: Callable[[], bool]) -> Latency | None:
         """Return what a task brings; None, and the task ended, once a stop is asked. Raises what Ray does."""
-        head, answered = head_address(), time.monotonic()
+        head = Head(head_address())
         while not ray.wait([begun], timeout=LOOK_SECONDS)[0]:
             if stopping():
                 ray.cancel(begun, force=True)
                 return None
-            if answers(head):
-                answered = time.monotonic()
-            elif time.monotonic() > answered + HEAD_SECONDS:
+            if not head.answers() and head.gone:
                 raise ClusterError(
-                    f"execution.cluster: {self._cluster}: its head at {head} has not answered for "
-                    f"{HEAD_SECONDS:.0f} s; what was told is on disk, nothing is lost: resume, there or on another"
+                    f"execution.cluster: {self._cluster}: {head.gone}; what was told is on disk, nothing is lost: "
+                    "resume, there or on another"
                 )
         brought: Latency = ray.get(begun)
         return brought

@@ -26,14 +26,13 @@ from search_spaces.serialise import Json
 from ..proposal import MOST_RETRIES, Outcome, Proposal, Status
 from ..spending import Capacity
 from .base import Ended, Happening, Notice, Report
-from .ray_cluster import Node, answers, head_address, join, leave, many, nodes
+from .ray_cluster import Head, Node, head_address, join, leave, many, nodes
 from .ray_engine import cleared, quieten, run
 from .ray_trial import CPU, GPU, Asked, Place, Share, Stopped
 
 MOST_STILLBORN = 6  # actors in a row that died before a trial began in them
 SETTLE_SECONDS = 5.0  # that Tune waits for the driver to have heard of all that happened
 LOOK_SECONDS = 2.0  # between two looks at the cluster
-HEAD_SECONDS = 20.0  # without an answer of the head; Ray itself ends this process after 60
 IDLE_SECONDS = 60.0  # without a trial at work, where nodes could take one, before that is said
 CLOSE_SECONDS = 2.0
 SLOW = "no trial is at work yet; waiting for a worker to begin"
@@ -87,8 +86,8 @@ class RayTune:
         self._serials = self._stillborn = 0
         self._idle = self._stopping = False
         self._settles = True
-        self._head, self._home = head_address(), ray.get_runtime_context().get_node_id()
-        self._looked_at = self._answered_at = time.monotonic()
+        self._head, self._home = Head(head_address()), ray.get_runtime_context().get_node_id()
+        self._looked_at = time.monotonic()
         self._fit, self._gpus_alone = self._fitting(nodes())
         self._said_nowhere = False
         self._engine = threading.Thread(target=self._tune, name="ray-tune", daemon=True)
@@ -157,7 +156,7 @@ class RayTune:
             self._change.notify_all()
         if again:
             return
-        if answers(self._head, seconds=0.5):
+        if self._head.answers(seconds=0.5):
             for actor in actors:
                 with suppress(Exception):  # it may have ended
                     ray.kill(actor)
@@ -262,8 +261,7 @@ class RayTune:
         if now < self._looked_at + LOOK_SECONDS:
             return []
         self._looked_at = now
-        if answers(self._head):
-            self._answered_at = now
+        if self._head.answers():
             alive = nodes()
             if alive and all(node.id != self._home for node in alive):
                 raise self._gone(
@@ -271,8 +269,8 @@ class RayTune:
                 )
             self._fit, self._gpus_alone = self._fitting(alive)
             self._smaller(alive)
-        elif now > self._answered_at + HEAD_SECONDS:
-            raise self._gone(f"its head at {self._head} has not answered for {now - self._answered_at:.0f} s")
+        elif self._head.gone:
+            raise self._gone(self._head.gone)
         return self._nowhere(now)
 
     def _smaller(self, alive: Sequence[Node]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,8 @@ from listening import sockets_of
 
 ray = pytest.importorskip("ray")
 
-from nas.execution.ray_cluster import join, leave  # noqa: E402
+from nas.execution import ray_cluster  # noqa: E402
+from nas.execution.ray_cluster import Head, join, leave  # noqa: E402
 from nas.execution.token import MODE, own_file, token  # noqa: E402
 from search_spaces.errors import ClusterError  # noqa: E402
 
@@ -47,3 +49,13 @@ def test_where_nobody_listens_is_said_at_once() -> None:
     leave()
     with pytest.raises(ClusterError, match=r"nobody answers at 127\.0\.0\.1:9; is a head running there"):
         join("127.0.0.1:9")
+
+
+def test_a_head_is_given_up_only_after_a_long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        head = Head(f"127.0.0.1:{listening.getsockname()[1]}")
+        assert head.answers()
+    assert not head.answers()
+    assert not head.gone
+    monkeypatch.setattr(ray_cluster, "HEAD_SECONDS", 0.0)
+    assert "has not answered for 0 s" in head.gone
