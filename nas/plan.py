@@ -42,3 +42,8 @@ class Plan:
 def finals(plan: Plan) -> int:
     """Return how many final trainings a plan ends with."""
     return {"none": 0, "best": 1, "every": count(plan.space)}[plan.final] * plan.final_seeds
+
+
+def confirmations(plan: Plan) -> int:
+    """Return how many confirmations a plan has, as far as there are trials to confirm."""
+    return min(plan.confirm_top, plan.trials) * plan.confirm_seeds

@@ -13,7 +13,7 @@ from math import ceil
 from statistics import fmean
 
 from .execution.base import Ended, Executor, Notice, Report
-from .plan import Plan, finals
+from .plan import Plan, confirmations, finals
 from .proposal import Kind, Proposal, Status
 from .recipe import Candidate
 from .spending import HOUR, Capacity
@@ -129,11 +129,6 @@ def forecasts(
         name: _forecast(epoch, beside, found, plan, parts, trial_limit)
         for name, (epoch, beside) in by.items()
     }
-
-
-def confirmations(plan: Plan) -> int:
-    """Return how many confirmations a plan has, as far as there are trials to confirm."""
-    return min(plan.confirm_top, plan.trials) * plan.confirm_seeds
 
 
 def _forecast(

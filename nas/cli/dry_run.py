@@ -28,8 +28,8 @@ from ..analysis.metrics import shown
 from ..cluster import check_cluster
 from ..config import StudyConfig
 from ..launch import executor_for, planned
-from ..plan import Plan, finals
-from ..probes import EPOCHS, SECONDS, Forecast, Parts, Probed, confirmations, forecasts, parts_of, probed
+from ..plan import Plan, confirmations, finals
+from ..probes import EPOCHS, SECONDS, Forecast, Parts, Probed, forecasts, parts_of, probed
 from ..recipe import Candidate
 from .describe import describe
 from .show import QUIET, Json, complain, console, duration, emit, facts, many, say, table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..history import History
-from ..plan import Plan, finals
+from ..plan import Plan, confirmations, finals
 from ..proposal import Kind
 from ..spending import HOUR, gpu_hours, seconds_spent
 
@@ -46,7 +46,7 @@ def _search_left(history: History, plan: Plan, workers: int) -> float:
 
 def _confirmations(history: History, plan: Plan) -> int:
     asked = len(history.of(Kind.CONFIRM))
-    return asked if history.of(Kind.FINAL) else max(asked, plan.confirm_top * plan.confirm_seeds)
+    return asked if history.of(Kind.FINAL) else max(asked, confirmations(plan))
 
 
 def _epochs_left(history: History, kind: Kind, planned: int, epochs: int, workers: int) -> float:

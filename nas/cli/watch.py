@@ -16,7 +16,7 @@ from ..analysis.metrics import metric, shown
 from ..driver import Watch
 from ..execution.base import Notice
 from ..history import Trial
-from ..plan import finals
+from ..plan import confirmations, finals
 from ..proposal import Kind, Status
 from ..spending import seconds_spent
 from ..study import Study
@@ -207,7 +207,7 @@ def _progress(study: Study, kind: Kind) -> tuple[int, int]:
     if kind is Kind.FINAL:
         planned = finals(plan)
     elif kind is Kind.CONFIRM:
-        planned = plan.confirm_top * plan.confirm_seeds
+        planned = confirmations(plan)
     return done, max(asked, planned)
 
 

@@ -52,6 +52,15 @@ def test_a_notice_is_a_line_in_a_log_and_drive_passes_it_on(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
+def test_no_more_confirmations_are_announced_than_there_are_trials_to_confirm(tmp_path: Path) -> None:
+    study, paper = new_study(tmp_path, "trials=1", "confirm={top: 3, seeds: 2}"), io.StringIO()
+    lines = Lines(study, Console(file=paper, width=200))
+    with study.journal:
+        drive(study, InProcess(lambda proposal, _: scored(proposal)), watch=lines, stop=StopSign())
+    said = [line.split("  ")[0] for line in paper.getvalue().splitlines()]
+    assert said == ["search 1/1", "confirmation 1/2", "confirmation 2/2", "final training 1/1"]
+
+
 def test_a_notice_stands_in_the_live_table_until_it_is_over(tmp_path: Path) -> None:
     study = new_study(tmp_path, "trials=4")
     live, seen = LiveTable(study, "run"), list[tuple[str, bool]]()
